@@ -1,0 +1,179 @@
+import {
+  headName,
+  runAll,
+  type Edit,
+  type HeadRef,
+  type LayerIndex,
+  type Row,
+  type RowResult,
+  type RunOptions,
+  type Runner,
+  type TokenPos,
+} from '../../instrument/runner.ts';
+import { klDivergence, topTokens, type TokenScore } from '../lens/distribution.ts';
+import { layerChunks } from '../profile/layer-chunks.ts';
+import { meanAttentionTo } from '../sinks/by-attention.ts';
+import { phi, reachableTau, sinksByHiddenState } from '../sinks/by-hidden-state.ts';
+import { calibratedLayers } from './layers.ts';
+import { checkFocus, redistributed, splitSinks, VAR_DEFAULTS } from './var.ts';
+
+export interface RedistributeSettings {
+  /** The span [start, end) that receives the freed attention: an image, a retrieved document, a system prompt. */
+  readonly focus: readonly [TokenPos, TokenPos];
+  /** Sink dimensions, from `findSinks` or known for the model. */
+  readonly dims: readonly number[];
+  /** Default 20, lowered where the model's width cannot reach it (`reachableTau`). */
+  readonly tau?: number;
+  readonly rho?: number;
+  readonly summ?: number;
+  readonly p?: number;
+  /** Default 2 … L − 2 as published, all in models of fewer than five layers. */
+  readonly layers?: readonly LayerIndex[];
+  /** Tokens listed before and after. Default 10. */
+  readonly top?: number;
+}
+
+/** What VAR did to one head. */
+export interface RedistributedHead extends HeadRef {
+  readonly name: string;
+  /** Queries after the span for which the unedited head is image-centric. */
+  readonly imageCentric: number;
+  readonly queries: number;
+  /** Mean attention of the queries after the span to the span. */
+  readonly focusBefore: number;
+  readonly focusAfter: number;
+}
+
+/** The `calibrate var` document of the command line. */
+export interface Redistribution {
+  readonly settings: Required<Omit<RedistributeSettings, 'top'>>;
+  readonly before: readonly TokenScore[];
+  readonly after: readonly TokenScore[];
+  /** KL(before ‖ after) of the next-token distribution, nats. */
+  readonly kl: number;
+  /** Sinks by hidden state of each treated layer, inside and outside the span. */
+  readonly sinks: readonly {
+    readonly layer: LayerIndex;
+    readonly span: readonly TokenPos[];
+    readonly text: readonly TokenPos[];
+  }[];
+  readonly heads: readonly RedistributedHead[];
+  /** (head, query) pairs that are image-centric, over all treated heads. */
+  readonly imageCentric: number;
+  readonly notes: readonly string[];
+}
+
+/**
+ * Applies visual attention redistribution to one prompt and shows what it changed. Image-centric pairs are counted on the
+ * unedited run; in the edited one a later layer already sees the changes of the earlier ones.
+ * @throws HeadscopeError `bad-setting`, and what `Runner.run` throws
+ */
+export async function redistribute(
+  runner: Runner,
+  ids: readonly number[],
+  settings: RedistributeSettings,
+  options: RunOptions = {},
+): Promise<Redistribution> {
+  const { shape } = runner;
+  const { focus, dims, top = 10 } = settings;
+  checkFocus(focus, ids.length);
+  const choice = calibratedLayers(shape, settings.layers);
+  const tau = reachableTau(settings.tau ?? VAR_DEFAULTS.tau, shape.dModel);
+  const { rho = VAR_DEFAULTS.rho, summ = VAR_DEFAULTS.summ, p = VAR_DEFAULTS.p } = settings;
+  const used = { focus, dims, tau, rho, summ, p, layers: choice.layers };
+  const heads = choice.layers.flatMap((layer) =>
+    Array.from({ length: shape.heads[layer] }, (_, head) => ({ layer, head })),
+  );
+  const edits: Edit[] = heads.map((head) => ({ kind: 'var', ...head, dims, tau, rho, summ, p, focus }));
+  // Without a sink dimension there is no sink, and without a sink VAR changes nothing.
+  const rows: Row[] = dims.length === 0 ? [{ ids }] : [{ ids }, { ids, edits }];
+
+  const tokens = ids.length;
+  const chunks = layerChunks(
+    choice.layers,
+    (layer) => 2 * 4 * tokens * (shape.heads[layer] * tokens + shape.dModel),
+  );
+  const sinks: { layer: LayerIndex; span: TokenPos[]; text: TokenPos[] }[] = [];
+  const changed: RedistributedHead[] = [];
+  let logits: Float32Array[] = [];
+  for (const [chunk, layers] of chunks.entries()) {
+    const taps = [
+      { site: 'pattern', layers },
+      { site: 'resid_pre', layers },
+    ] as const;
+    const report = (done: number): void =>
+      options.onProgress?.(chunk * rows.length + done, chunks.length * rows.length);
+    const request = { rows, taps, allowNoEffect: true } as const;
+    const [before, after = before] = await runAll(runner, request, { ...options, onProgress: report });
+    logits = [before.logits, after.logits];
+    for (const layer of layers) {
+      const all = sinksByHiddenState(phi(before.tap('resid_pre', layer), dims), tau);
+      sinks.push({ layer, ...splitSinks(all, focus) });
+      for (let head = 0; head < shape.heads[layer]; head++)
+        changed.push(compare(before, after, { layer, head }, all, used));
+    }
+  }
+  const imageCentric = changed.reduce((sum, head) => sum + head.imageCentric, 0);
+  return {
+    settings: used,
+    before: topTokens(logits[0], top),
+    after: topTokens(logits[1], top),
+    kl: klDivergence(logits[0], logits[1]),
+    sinks,
+    heads: changed,
+    imageCentric,
+    notes: notes(
+      choice.note,
+      used,
+      settings.tau ?? VAR_DEFAULTS.tau,
+      sinks.some(({ span }) => span.length > 0),
+      imageCentric,
+    ),
+  };
+}
+
+function compare(
+  before: RowResult,
+  after: RowResult,
+  head: HeadRef,
+  sinks: readonly TokenPos[],
+  used: Redistribution['settings'],
+): RedistributedHead {
+  const tokens = before.ids.length;
+  const [start, end] = used.focus;
+  const span = Array.from({ length: end - start }, (_, i) => start + i);
+  const patternOf = (row: RowResult): Float32Array =>
+    row
+      .tap('pattern', head.layer)
+      .data.subarray(head.head * tokens * tokens, (head.head + 1) * tokens * tokens);
+  return {
+    ...head,
+    name: headName(head),
+    imageCentric: redistributed(patternOf(before), tokens, sinks, used.focus, used).imageCentric.length,
+    queries: tokens - end,
+    focusBefore: meanAttentionTo(patternOf(before), tokens, span, end),
+    focusAfter: meanAttentionTo(patternOf(after), tokens, span, end),
+  };
+}
+
+function notes(
+  layers: string | null,
+  used: Redistribution['settings'],
+  tau: number,
+  spanSinks: boolean,
+  imageCentric: number,
+): string[] {
+  const out = layers === null ? [] : [layers];
+  if (used.tau < tau)
+    out.push(
+      `The threshold on φ was lowered from ${tau} to ${used.tau.toFixed(1)}, half of what this model's width allows.`,
+    );
+  if (used.dims.length === 0)
+    out.push(
+      'The model has no sink dimensions, so there are no sinks by hidden state and nothing was changed.',
+    );
+  else if (!spanSinks) out.push('No treated layer has a sink inside the focus span, so nothing was changed.');
+  else if (imageCentric === 0)
+    out.push('No head attends enough to the focus span outside its sinks, so nothing was changed.');
+  return out;
+}

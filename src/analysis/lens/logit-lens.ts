@@ -1,0 +1,127 @@
+import { HeadscopeError } from '../../errors.ts';
+import {
+  runAll,
+  type LayerIndex,
+  type RunOptions,
+  type Runner,
+  type TokenPos,
+} from '../../instrument/runner.ts';
+import { klDivergence, logSumExp, rankOf, topTokens, type TokenScore } from './distribution.ts';
+import { unembedEach } from './frozen-norm.ts';
+
+export interface LensRequest {
+  readonly ids: readonly number[];
+  /** Positions to read; only the last by default. */
+  readonly positions?: readonly TokenPos[];
+  /** A token to follow through the layers. */
+  readonly answer?: number;
+  /** Tokens listed per layer. Default 10. */
+  readonly top?: number;
+}
+
+/** What one layer would answer at one position. */
+export interface LensReading {
+  /** The residual stream that enters this block; the number of layers for the final one. */
+  readonly layer: LayerIndex;
+  readonly position: TokenPos;
+  readonly top: readonly TokenScore[];
+  /** Rank (0 is the most likely) and log-probability in nats of the followed token. */
+  readonly answer: { readonly rank: number; readonly logprob: number } | null;
+  /** KL(model's output ‖ this layer's) in nats. */
+  readonly klToFinal: number;
+}
+
+export interface LogitLens {
+  /** By position, then layer. */
+  readonly readings: readonly LensReading[];
+  /** Largest difference between the final reading and the model's own logits at the last position, after log-softmax; null when it was not read. */
+  readonly error: number | null;
+}
+
+/**
+ * Logit lens (nostalgebraist 2020): the model's own final norm and unembedding applied to the residual stream that enters each
+ * block, and to the final one. Logits are made a few rows at a time, so memory does not grow with vocabulary × layers × positions.
+ * @throws HeadscopeError `bad-setting`, `not-available`, and what `Runner.run` throws
+ */
+export async function logitLens(
+  runner: Runner,
+  request: LensRequest,
+  options: RunOptions = {},
+): Promise<LogitLens> {
+  const { shape } = runner;
+  const { ids, answer = null, top = 10 } = request;
+  const last = ids.length - 1;
+  const positions = request.positions ?? [last];
+  check(runner, request, positions);
+  const streams = shape.layers + 1;
+  const vectors = new Float32Array(positions.length * streams * shape.dModel);
+  const taps = [{ site: 'resid_pre' as const }, { site: 'resid_post' as const, layers: [shape.layers - 1] }];
+  const [row] = await runAll(runner, { rows: [{ ids }], taps, logits: 'last' }, options);
+  positions.forEach((position, p) => {
+    for (let s = 0; s < streams; s++) {
+      // The final stream comes first, since the others are compared with it.
+      const layer = s === 0 ? shape.layers : s - 1;
+      const { data } =
+        layer === shape.layers ? row.tap('resid_post', layer - 1) : row.tap('resid_pre', layer);
+      vectors.set(
+        data.subarray(position * shape.dModel, (position + 1) * shape.dModel),
+        (p * streams + s) * shape.dModel,
+      );
+    }
+  });
+
+  const readings: LensReading[] = [];
+  let final = new Float32Array(0);
+  let finalReading: LensReading | null = null;
+  let error: number | null = null;
+  await unembedEach(
+    runner,
+    { dims: [positions.length * streams, shape.dModel], data: vectors },
+    (index, logits) => {
+      const s = index % streams;
+      const position = positions[Math.floor(index / streams)];
+      if (s === 0) {
+        final = logits.slice();
+        if (position === last) error = logprobDistance(logits, row.logits);
+      }
+      const reading: LensReading = {
+        layer: s === 0 ? shape.layers : s - 1,
+        position,
+        top: topTokens(logits, top),
+        answer:
+          answer === null
+            ? null
+            : { rank: rankOf(logits, answer), logprob: logits[answer] - logSumExp(logits) },
+        klToFinal: klDivergence(final, logits),
+      };
+      if (s === 0) finalReading = reading;
+      else readings.push(reading);
+      if (s === streams - 1 && finalReading !== null) readings.push(finalReading);
+    },
+  );
+  return { readings, error };
+}
+
+/** Largest difference of two rows of logits as log-probabilities. */
+function logprobDistance(a: Float32Array, b: Float32Array): number {
+  const shift = logSumExp(a) - logSumExp(b);
+  return a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i] - shift)), 0);
+}
+
+function check({ shape }: Runner, { ids, answer }: LensRequest, positions: readonly TokenPos[]): void {
+  for (const position of positions)
+    if (!Number.isInteger(position) || position < 0 || position >= ids.length)
+      throw new HeadscopeError(
+        'bad-setting',
+        `Position ${position} does not exist in a prompt of ${ids.length} tokens.`,
+      );
+  if (answer !== undefined && !(Number.isInteger(answer) && answer >= 0 && answer < shape.vocab))
+    throw new HeadscopeError('bad-setting', `Token ${answer} is outside the vocabulary of ${shape.vocab}.`);
+  const missing = shape.sites.findIndex((sites) => !sites.includes('resid_pre'));
+  if (missing >= 0 || !shape.sites[shape.layers - 1].includes('resid_post'))
+    throw new HeadscopeError(
+      'not-available',
+      `The logit lens needs the residual stream of every layer, and the graph does not show all of it.`,
+      1,
+    );
+}

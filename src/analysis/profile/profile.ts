@@ -1,0 +1,225 @@
+import { HeadscopeError, throwIfCancelled } from '../../errors.ts';
+import {
+  headName,
+  type HeadRef,
+  type LayerIndex,
+  type ModelShape,
+  type RowResult,
+  type RunOptions,
+  type Runner,
+  type Site,
+} from '../../instrument/runner.ts';
+import { seededRandom } from '../../random.ts';
+import { CopyingTally } from './copying.ts';
+import { effectiveRank } from './effective-rank.ts';
+import { layerChunks } from './layer-chunks.ts';
+import { matchingScore } from './matching.ts';
+import {
+  attentionDistance,
+  duplicateTokenScore,
+  inductionOffFirst,
+  inductionScore,
+  previousTokenScore,
+  rowEntropy,
+  shareOnFirst,
+} from './pattern-scores.ts';
+import { repeatedSegments } from './repeated-segments.ts';
+
+export interface ProfileSettings {
+  /** Random prompts. Default 8. */
+  readonly segments?: number;
+  /** Tokens of the segment that each prompt repeats twice. Default 20. */
+  readonly length?: number;
+  readonly seed?: number;
+  /** Beginning-of-sequence token put first; null for models trained without one. */
+  readonly bos: number | null;
+  /** Special tokens, never drawn. */
+  readonly special?: readonly number[];
+  /** Queries per prompt on which the copying score looks; 0 leaves it out. It needs two unembeddings per head and query. Default 4. */
+  readonly copyQueries?: number;
+  readonly layers?: readonly LayerIndex[];
+}
+
+/** What one head does on random repeated text. */
+export interface HeadProfile extends HeadRef {
+  readonly name: string;
+  readonly induction: number;
+  /** Induction among the attention that is not on position 0. */
+  readonly inductionOffFirst: number;
+  readonly previousToken: number;
+  readonly duplicateToken: number;
+  /** Bits. */
+  readonly entropy: number;
+  /** Tokens. */
+  readonly distance: number;
+  /** Mean attention to position 0. */
+  readonly first: number;
+  /** Of the pattern; null above 128 tokens. */
+  readonly effectiveRank: number | null;
+  /** 0 to 1, 0.5 is chance; null when it was left out or the graph shows no results. */
+  readonly copying: number | null;
+  /** Standard deviations; null when the graph shows no scores. */
+  readonly matching: number | null;
+}
+
+/** The `profile` document of the command line. */
+export interface Profile {
+  readonly settings: {
+    readonly segments: number;
+    readonly length: number;
+    readonly seed: number;
+    readonly bos: number | null;
+    readonly copyQueries: number;
+  };
+  readonly heads: readonly HeadProfile[];
+  readonly notes: readonly string[];
+}
+
+const RANK_TOKENS = 128;
+
+/**
+ * Scores every head on `[bos] s s`, random segments s repeated twice, and averages over the prompts.
+ * @throws HeadscopeError `bad-setting`, `not-available` when the graph shows no pattern, `cancelled`, and what `Runner.run` throws
+ */
+export async function profileHeads(
+  runner: Runner,
+  settings: ProfileSettings,
+  options: RunOptions = {},
+): Promise<Profile> {
+  const { shape } = runner;
+  const { segments = 8, length = 20, seed = 0, bos, special = [], copyQueries = 4 } = settings;
+  const exclude = bos === null ? special : [...special, bos];
+  const rows = repeatedSegments({ segments, length, seed, vocab: shape.vocab, exclude, bos }).map((ids) => ({
+    ids,
+  }));
+  const start = bos === null ? 0 : 1;
+  const tokens = start + 2 * length;
+  const layers = settings.layers ?? Array.from({ length: shape.layers }, (_, layer) => layer);
+  const random = seededRandom(seed);
+  const queries = rows.map(() => random.sample(range(start + 1, tokens), copyQueries));
+
+  const profiles: HeadProfile[] = [];
+  const chunks = layerChunks(layers, (layer) => bytesOf(shape, layer, tokens, copyQueries > 0) * segments);
+  for (const [i, chunk] of chunks.entries()) {
+    const heads = chunk.flatMap((layer) => range(0, shape.heads[layer]).map((head) => ({ layer, head })));
+    const sums = heads.map(() => newSums());
+    const copying = new CopyingTally(heads.length);
+    const kept: RowResult[] = [];
+    const onRow = (row: RowResult): void => {
+      heads.forEach((head, h) => addScores(sums[h], shape, row, head, start, length));
+      if (copyQueries > 0) kept.push(row);
+    };
+    const onProgress = (done: number): void =>
+      options.onProgress?.(i * segments + done, chunks.length * segments);
+    await runner.run({ rows, taps: taps(shape, chunk, copyQueries > 0), logits: 'none' }, onRow, {
+      ...options,
+      onProgress,
+    });
+    for (const row of kept) {
+      for (const [h, head] of heads.entries()) {
+        throwIfCancelled(options.signal);
+        if (shape.sites[head.layer].includes('result'))
+          await copying.add(runner, row, h, head, queries[row.index], start);
+      }
+    }
+    heads.forEach((head, h) => profiles.push(profileOf(head, sums[h], segments, copying.score(h))));
+  }
+  return {
+    settings: { segments, length, seed, bos, copyQueries },
+    heads: profiles,
+    notes: notes(bos, tokens),
+  };
+}
+
+interface Sums {
+  induction: number;
+  inductionOffFirst: number;
+  previousToken: number;
+  duplicateToken: number;
+  entropy: number;
+  distance: number;
+  first: number;
+  effectiveRank: number | null;
+  matching: number | null;
+}
+
+const newSums = (): Sums => ({
+  induction: 0,
+  inductionOffFirst: 0,
+  previousToken: 0,
+  duplicateToken: 0,
+  entropy: 0,
+  distance: 0,
+  first: 0,
+  effectiveRank: 0,
+  matching: 0,
+});
+
+function addScores(
+  sums: Sums,
+  shape: ModelShape,
+  row: RowResult,
+  { layer, head }: HeadRef,
+  start: number,
+  length: number,
+): void {
+  const tokens = row.ids.length;
+  const matrix = (site: Site): Float32Array =>
+    row.tap(site, layer).data.subarray(head * tokens * tokens, (head + 1) * tokens * tokens);
+  const pattern = matrix('pattern');
+  sums.induction += inductionScore(pattern, tokens, start, length);
+  sums.inductionOffFirst += inductionOffFirst(pattern, tokens, start, length);
+  sums.previousToken += previousTokenScore(pattern, tokens);
+  sums.duplicateToken += duplicateTokenScore(pattern, row.ids) ?? 0;
+  sums.entropy += rowEntropy(pattern, tokens);
+  sums.distance += attentionDistance(pattern, tokens);
+  sums.first += shareOnFirst(pattern, tokens);
+  if (tokens > RANK_TOKENS) sums.effectiveRank = null;
+  else if (sums.effectiveRank !== null) sums.effectiveRank += effectiveRank(pattern, tokens);
+  if (!shape.sites[layer].includes('scores')) sums.matching = null;
+  else if (sums.matching !== null) sums.matching += matchingScore(matrix('scores'), tokens, start, length);
+}
+
+function profileOf(head: HeadRef, sums: Sums, prompts: number, copying: number | null): HeadProfile {
+  const averaged = Object.fromEntries(
+    Object.entries(sums).map(([name, sum]: [string, number | null]) => [
+      name,
+      sum === null ? null : sum / prompts,
+    ]),
+  ) as unknown as Sums;
+  return { ...head, name: headName(head), ...averaged, copying };
+}
+
+function taps(
+  shape: ModelShape,
+  layers: readonly LayerIndex[],
+  results: boolean,
+): { site: Site; layers: readonly LayerIndex[] }[] {
+  const missing = layers.find((layer) => !shape.sites[layer].includes('pattern'));
+  if (missing !== undefined)
+    throw new HeadscopeError(
+      'not-available',
+      `Head profiles need attention patterns, and the graph does not show them for layer ${missing}.`,
+      1,
+    );
+  const wanted: Site[] = ['pattern', 'scores', ...(results ? (['result'] as const) : [])];
+  return wanted
+    .map((site) => ({ site, layers: layers.filter((layer) => shape.sites[layer].includes(site)) }))
+    .filter((tap) => tap.layers.length > 0);
+}
+
+const bytesOf = (shape: ModelShape, layer: LayerIndex, tokens: number, results: boolean): number =>
+  4 * shape.heads[layer] * tokens * (2 * tokens + (results ? shape.dModel : 0));
+
+const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
+
+function notes(bos: number | null, tokens: number): string[] {
+  const out = [
+    bos === null
+      ? 'No beginning-of-sequence token was put first: position 0 holds the first random token, and attention that rests on it counts.'
+      : `Token ${bos} was put at position 0; attention to it counts in every score and rows are not renormalised, so a sink there lowers induction (inductionOffFirst leaves it out).`,
+    'Copying and matching are measured on activations, not on W_V W_O and W_Q W_K.',
+  ];
+  if (tokens > RANK_TOKENS) out.push(`Effective rank is left out above ${RANK_TOKENS} tokens.`);
+  return out;
+}

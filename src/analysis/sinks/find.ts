@@ -1,0 +1,202 @@
+import { HeadscopeError, throwIfCancelled } from '../../errors.ts';
+import type { ModelShape, Row, RowResult, RunOptions, Runner } from '../../instrument/runner.ts';
+import { MIN_QUERIES, queriesSeeing, sinkThreshold, type SinkRule } from './by-attention.ts';
+import { reachableTau, TAU } from './by-hidden-state.ts';
+import {
+  decideDimensions,
+  type DimensionDecision,
+  type DimensionSettings,
+  type Sighting,
+} from './dimensions.ts';
+import { joinDefinitions, meanNorms, sinkingHeads, type SinkingHeads, type TokenSink } from './evidence.ts';
+import {
+  hiddenStateSinks,
+  normalisedStreams,
+  residualTaps,
+  rowSightings,
+  type NormalisedStreams,
+} from './streams.ts';
+import { SinkTally, type SinkSummary, type SummaryRule } from './summary.ts';
+
+/** A prompt as the tokenizer cut it; `tokens` are the strings a person reads, one per id. */
+export interface SinkPrompt {
+  readonly ids: readonly number[];
+  readonly tokens: readonly string[];
+}
+
+export interface SinkSettings extends SinkRule, DimensionSettings {
+  /** Known sink dimensions; found by search when absent. */
+  readonly dims?: readonly number[];
+  /** Sinks seen by fewer queries are flagged `weak`. Default 8. */
+  readonly minQueries?: number;
+  readonly summary?: SummaryRule;
+}
+
+export interface PromptSinks {
+  readonly tokens: readonly string[];
+  readonly threshold: number;
+  readonly sinks: readonly TokenSink[];
+  readonly notes: readonly string[];
+}
+
+/** The `sinks` document of the command line. */
+export interface SinksDocument {
+  readonly prompts: readonly PromptSinks[];
+  readonly sinkDims: readonly number[];
+  readonly dimensions: DimensionDecision & {
+    readonly source: 'found' | 'given' | 'none';
+    /** The φ threshold in force, and the ceiling √dModel that φ cannot exceed. */
+    readonly tau: number;
+    readonly ceiling: number;
+    /** Largest x̂ = |x| / RMS(x) met in any residual stream. */
+    readonly largestNormalised: number;
+  };
+  /** Tokens that are sinks by one definition only or by both; null when the model has no sink dimensions. */
+  readonly agreement: {
+    readonly both: number;
+    readonly attentionOnly: number;
+    readonly hiddenStateOnly: number;
+  } | null;
+  readonly summary: SinkSummary;
+  readonly notes: readonly string[];
+}
+
+interface PromptRecord {
+  readonly heads: SinkingHeads;
+  readonly norms: { readonly value: Float64Array | null; readonly key: Float64Array | null };
+}
+
+/**
+ * Finds the attention sinks of each prompt by both definitions, with the evidence for each, and which tokens and heads are
+ * sinks overall. The first pass needs summaries alone; residual streams are read in a second one only where some coordinate
+ * is large enough to matter.
+ * @throws HeadscopeError `no-prompts`, `bad-setting`, and what `Runner.run` throws
+ */
+export async function findSinks(
+  runner: Runner,
+  prompts: readonly SinkPrompt[],
+  settings: SinkSettings = {},
+  options: RunOptions = {},
+): Promise<SinksDocument> {
+  const { shape } = runner;
+  check(prompts, shape, settings);
+  const tau = reachableTau(settings.tau ?? TAU, shape.dModel);
+  const minQueries = settings.minQueries ?? MIN_QUERIES;
+  const thresholds = prompts.map(({ ids }) => sinkThreshold(ids.length, settings));
+  const records: PromptRecord[] = [];
+  const large = new Set<number>();
+  let largestNormalised = 0;
+  const rows: Row[] = prompts.map(({ ids }) => ({ ids }));
+  const report = (pass: number) => (done: number, total: number) =>
+    options.onProgress?.(pass * total + done, 2 * total);
+
+  const onSummaries = (row: RowResult): void => {
+    const tokens = row.ids.length;
+    const summaries = row.summaries();
+    const rule = { threshold: thresholds[row.index].value, minQueries };
+    records[row.index] = {
+      heads: sinkingHeads(shape, summaries, tokens, rule),
+      norms: {
+        value: meanNorms(shape, summaries.valueNorm, tokens),
+        key: meanNorms(shape, summaries.keyNorm, tokens),
+      },
+    };
+    for (const stream of summaries.maxNormalised) {
+      stream.forEach((value, dim) => {
+        largestNormalised = Math.max(largestNormalised, value);
+        if (value > tau) large.add(dim);
+      });
+    }
+  };
+  await runner.run({ rows, logits: 'none', summaries: true }, onSummaries, {
+    ...options,
+    onProgress: report(0),
+  });
+
+  const watched = settings.dims ?? [...large].sort((a, b) => a - b);
+  const streams: NormalisedStreams[] = [];
+  const seen: Sighting[] = [];
+  if (watched.length > 0) {
+    const onResid = (row: RowResult): void => {
+      throwIfCancelled(options.signal);
+      streams[row.index] = normalisedStreams(shape, row, watched);
+      if (settings.dims === undefined) seen.push(...rowSightings(shape, row, settings));
+    };
+    const taps = residualTaps(shape, settings.dims === undefined);
+    await runner.run({ rows, logits: 'none', taps }, onResid, { ...options, onProgress: report(1) });
+  } else options.onProgress?.(2 * rows.length, 2 * rows.length);
+
+  const decision = decideDimensions(seen, prompts.length, settings);
+  const sinkDims = settings.dims ?? decision.found.map(({ dim }) => dim);
+  const tally = new SinkTally();
+  const documents = prompts.map((prompt, index): PromptSinks => {
+    const { heads, norms } = records[index];
+    tally.add(
+      prompt.tokens,
+      heads,
+      (k) => queriesSeeing(k, prompt.ids.length, shape.causal.every(Boolean)) >= minQueries,
+    );
+    const hidden = sinkDims.length === 0 ? null : hiddenStateSinks(streams[index], sinkDims, tau);
+    const { value, note } = thresholds[index];
+    const sinks = joinDefinitions(shape, prompt.tokens, heads, hidden, norms);
+    return { tokens: prompt.tokens, threshold: value, sinks, notes: note === null ? [] : [note] };
+  });
+  const source = settings.dims !== undefined ? 'given' : sinkDims.length > 0 ? 'found' : 'none';
+  const ceiling = Math.sqrt(shape.dModel);
+  return {
+    prompts: documents,
+    sinkDims,
+    dimensions: { ...decision, source, tau, ceiling, largestNormalised },
+    agreement: sinkDims.length === 0 ? null : countAgreement(documents),
+    summary: tally.summary(settings.summary),
+    notes: notes(settings, prompts.length, { tau, ceiling, largestNormalised, source }),
+  };
+}
+
+function countAgreement(prompts: readonly PromptSinks[]): SinksDocument['agreement'] {
+  const sinks = prompts.flatMap((prompt) => prompt.sinks);
+  const count = (kind: TokenSink['agreement']): number =>
+    sinks.filter((sink) => sink.agreement === kind).length;
+  return {
+    both: count('both'),
+    attentionOnly: count('attention only'),
+    hiddenStateOnly: count('hidden state only'),
+  };
+}
+
+function notes(
+  settings: SinkSettings,
+  prompts: number,
+  found: { tau: number; ceiling: number; largestNormalised: number; source: 'found' | 'given' | 'none' },
+): string[] {
+  const out: string[] = [];
+  const asked = settings.tau ?? TAU;
+  if (found.tau < asked)
+    out.push(
+      `φ cannot exceed ${found.ceiling.toFixed(1)} (√dModel) in this model, so the threshold ${asked} was lowered to ${found.tau.toFixed(1)}.`,
+    );
+  if (found.source === 'none')
+    out.push(
+      `No sink dimension was found: the largest coordinate met is ${found.largestNormalised.toFixed(1)} times its token's RMS, and none recurs as an outlier. Sinks by hidden state do not apply.`,
+    );
+  if (prompts === 1 && settings.dims === undefined)
+    out.push('With a single prompt it cannot be checked that a sink dimension recurs across prompts.');
+  return out;
+}
+
+function check(prompts: readonly SinkPrompt[], shape: ModelShape, settings: SinkSettings): void {
+  if (prompts.length === 0)
+    throw new HeadscopeError('no-prompts', 'Sinks were asked of no prompt at all; give at least one.');
+  for (const [i, { ids, tokens }] of prompts.entries())
+    if (ids.length !== tokens.length || ids.length === 0)
+      throw new HeadscopeError(
+        'bad-shape',
+        `Prompt ${i} has ${ids.length} ids and ${tokens.length} tokens; it needs as many of each, at least one.`,
+      );
+  for (const dim of settings.dims ?? [])
+    if (!Number.isInteger(dim) || dim < 0 || dim >= shape.dModel)
+      throw new HeadscopeError(
+        'bad-setting',
+        `Sink dimension ${dim} does not exist: the residual stream has dimensions 0 to ${shape.dModel - 1}.`,
+      );
+}

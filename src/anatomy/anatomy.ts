@@ -1,0 +1,126 @@
+import type { Site } from '../instrument/runner.ts';
+
+/** How a value's axes map to [batch, head, position, ...]. Lower case letters: b batch, h head, g kv group, r head within a group, t position. */
+export type HeadLayout =
+  | 'bh' // [batch, head, ·, ·]
+  | 'bhT' // [batch, head, ·, ·] with the last two axes swapped
+  | 'bth' // [batch, position, head, ·]
+  | 'merged' // [batch × head, ·, ·]
+  | 'mergedT' // [batch × head, ·, ·] with the last two axes swapped
+  | 'grouped' // [batch, group, head in group, ·, ·]
+  | 'groupedT'; // the same with the last two axes swapped
+
+/** A value of the graph that carries one thing per head. */
+export interface HeadValue {
+  readonly value: string;
+  readonly layout: HeadLayout;
+  /** Heads in this value: query heads, or kv heads for k and v before they are repeated. */
+  readonly heads: number;
+}
+
+/** A matrix stored in the file; `transposed` when the graph uses it the other way round. */
+export interface WeightRef {
+  readonly name: string;
+  readonly transposed: boolean;
+}
+
+export interface NormRef {
+  readonly kind: 'layernorm' | 'rmsnorm';
+  /** What is normalised. */
+  readonly input: string;
+  readonly output: string;
+  readonly epsilon: number;
+  readonly scale?: string;
+  readonly bias?: string;
+}
+
+/** One attention block. Values are names in the graph that `readAnatomy` returns. */
+export interface Block {
+  readonly layer: number;
+  readonly kind: 'self' | 'cross';
+  /** null when the mask could not be worked out from the graph alone; then one run decides. */
+  causal: boolean | null;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly dModel: number;
+  /** Placement of the norm: before the block reads the stream, or after it has written to it. */
+  readonly norm: 'pre' | 'post' | 'none';
+  readonly parallel: boolean;
+  readonly q?: HeadValue;
+  readonly k?: HeadValue;
+  readonly v?: HeadValue;
+  readonly scores: HeadValue;
+  readonly pattern: HeadValue;
+  readonly z: HeadValue;
+  /** The output of the softmax, before anything (dropout, NaN guard) that hands it on. */
+  readonly softmax: string;
+  readonly outputProjection?: WeightRef & { readonly bias?: string; readonly output: string };
+  readonly residPre?: string;
+  readonly residMid?: string;
+  readonly residPost?: string;
+  readonly mlp?: { readonly output: string; readonly activation: string };
+}
+
+export interface Unembedding {
+  /** The graph output holding logits [batch, position, vocab]. */
+  readonly logits: string;
+  readonly vocab: number;
+  readonly weight?: WeightRef;
+  readonly bias?: string;
+  /** True when the same stored matrix also embeds the tokens. */
+  readonly tied: boolean;
+  readonly finalNorm?: NormRef;
+  /** The residual stream that the final norm (or the unembedding itself) reads. */
+  readonly residual: string;
+}
+
+export type InputRole =
+  | {
+      readonly role: 'tokens' | 'mask' | 'positions' | 'segments';
+      readonly name: string;
+      readonly type: number;
+    }
+  | {
+      readonly role: 'past';
+      readonly name: string;
+      readonly type: number;
+      readonly dims: readonly (number | 'batch')[];
+    }
+  | { readonly role: 'flag'; readonly name: string; readonly type: number; readonly dims: readonly number[] }
+  | {
+      readonly role: 'unknown';
+      readonly name: string;
+      readonly type: number;
+      readonly dims?: readonly (number | string | null)[];
+    };
+
+/** What was found and not understood, for a person to read. */
+export interface Unrecognised {
+  readonly what: string;
+  readonly where: string;
+  readonly why: string;
+}
+
+export interface Anatomy {
+  readonly inputs: readonly InputRole[];
+  readonly blocks: readonly Block[];
+  readonly unembedding?: Unembedding;
+  /** Longest prompt the graph can take (rows of a learned position table or a stored mask); undefined when nothing limits it. */
+  readonly context?: number;
+  readonly unrecognised: readonly Unrecognised[];
+}
+
+/** The sites of a block that can be captured. */
+export function sitesOf(block: Block): Site[] {
+  const sites: Site[] = [];
+  if (block.q) sites.push('q');
+  if (block.k) sites.push('k');
+  if (block.v) sites.push('v');
+  sites.push('scores', 'pattern', 'z');
+  if (block.outputProjection) sites.push('result');
+  if (block.residPre) sites.push('resid_pre');
+  if (block.residMid) sites.push('resid_mid');
+  if (block.residPost) sites.push('resid_post');
+  return sites;
+}

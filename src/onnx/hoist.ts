@@ -1,0 +1,22 @@
+import { isRange, type Graph, type Model } from './model.ts';
+
+/**
+ * Turns Constant nodes whose tensor stayed in the file into initializers, since only initializers may be external data.
+ * Changes the graph in place; the value keeps its name.
+ */
+export function hoistLargeConstants(model: Model): void {
+  const visit = (graph: Graph): void => {
+    graph.nodes = graph.nodes.filter((node) => {
+      for (const attribute of node.attributes.values()) {
+        if (attribute.graph) visit(attribute.graph);
+        for (const inner of attribute.graphs ?? []) visit(inner);
+      }
+      if (node.opType !== 'Constant' || node.domain !== '') return true;
+      const tensor = node.attributes.get('value')?.tensor;
+      if (!tensor || !isRange(tensor.data) || graph.initializers.has(node.outputs[0])) return true;
+      graph.initializers.set(node.outputs[0], { ...tensor, name: node.outputs[0] });
+      return false;
+    });
+  };
+  visit(model.graph);
+}

@@ -1,0 +1,35 @@
+/** Random access to the bytes of one file, without holding the file. */
+export interface ByteSource {
+  /** Name relative to the checkpoint's folder, with forward slashes. */
+  readonly name: string;
+  /** Size in bytes. */
+  readonly size: number;
+  /** Reads exactly `length` bytes at `offset`; rejects with HeadscopeError `read-failed` when the file has become shorter. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+}
+
+/** A source over bytes that are already in memory. */
+export function bytesSource(name: string, bytes: Uint8Array): ByteSource {
+  return {
+    name,
+    size: bytes.length,
+    read: (offset, length) => Promise.resolve(bytes.subarray(offset, offset + length)),
+  };
+}
+
+/** A source over a browser's File or Blob; only the ranges asked for are read. */
+export function blobSource(name: string, blob: Blob): ByteSource {
+  return {
+    name,
+    size: blob.size,
+    read: async (offset, length) => new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer()),
+  };
+}
+
+/** The files beside a model, by names relative to the folder the user opened. Nothing outside that folder can be named. */
+export interface CheckpointFiles {
+  /** @throws HeadscopeError `outside-folder`, `missing-file`, `not-a-file` */
+  open(name: string): Promise<ByteSource>;
+  /** Names of the regular files in the folder and its first-level subfolders. */
+  list(): Promise<string[]>;
+}

@@ -1,0 +1,77 @@
+/** What the rest of the program knows of ONNX Runtime: devices, sessions and plain tensors. */
+
+export type ElementType =
+  | 'float32'
+  | 'float64'
+  | 'float16'
+  | 'int32'
+  | 'int64'
+  | 'bool'
+  | 'uint8'
+  | 'int8'
+  | 'uint16'
+  | 'int16'
+  | 'uint32'
+  | 'uint64';
+export type TensorBytes =
+  | Float32Array
+  | Float64Array
+  | Int32Array
+  | BigInt64Array
+  | Uint8Array
+  | Int8Array
+  | Uint16Array
+  | Int16Array
+  | Uint32Array
+  | BigUint64Array;
+
+/** A dense row-major tensor in host memory. `bool` is one byte an element, `float16` its raw 16 bits. */
+export interface Tensor {
+  readonly type: ElementType;
+  readonly dims: readonly number[];
+  readonly data: TensorBytes;
+}
+
+/** A float32 tensor; the only kind the analyses compute with. */
+export interface FloatTensor {
+  readonly dims: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** Where the bytes of a weight file are; `path` for the native runtime, `bytes` or `blob` where there are no files. */
+export interface WeightFile {
+  /** The name that the graph's external data refers to, relative to the checkpoint's folder. */
+  readonly name: string;
+  readonly bytes?: () => Promise<Uint8Array>;
+  readonly blob?: Blob;
+}
+
+/** A model ready for a runtime: a small serialised graph, and weights that stay where they were. */
+export interface RunnableModel {
+  readonly graph: Uint8Array;
+  readonly weights: readonly WeightFile[];
+  /** The folder that native external-data names are relative to; absent when the graph carries everything. */
+  readonly folder?: string;
+}
+
+export type DeviceKind = 'cpu' | 'wasm' | 'webgpu';
+
+export interface Session {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  /**
+   * Runs the graph once.
+   * @param feeds every graph input by name
+   * @param fetches the outputs wanted; others are computed but not copied out
+   * @throws HeadscopeError `run-failed`, `out-of-memory`
+   */
+  run(feeds: Readonly<Record<string, Tensor>>, fetches: readonly string[]): Promise<Record<string, Tensor>>;
+  release(): Promise<void>;
+}
+
+export interface Device {
+  readonly kind: DeviceKind;
+  /** What a person sees: "CPU, onnxruntime-node 1.30.0, 2 threads". */
+  readonly name: string;
+  createSession(model: RunnableModel): Promise<Session>;
+}

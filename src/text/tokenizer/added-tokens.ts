@@ -1,0 +1,108 @@
+import { asFields, asInteger, asList, asText, badTokenizer, flag } from './fields.ts';
+import type { Normalizer } from './normalizer.ts';
+
+/** A token that is found in the text before the model sees it: specials such as `<bos>`, and words added after training. */
+export interface AddedToken {
+  readonly id: number;
+  readonly content: string;
+  readonly special: boolean;
+  /** Found in normalised instead of raw text. */
+  readonly normalized: boolean;
+  /** Found only where no word character touches it. */
+  readonly singleWord: boolean;
+  /** Swallows the white space before it, after it. */
+  readonly lstrip: boolean;
+  readonly rstrip: boolean;
+}
+
+/** The highest token id that is accepted; published vocabularies stay below 2 million. */
+export const MAX_TOKEN_ID = 16_777_215;
+
+/**
+ * The `added_tokens` of a tokenizer.json.
+ * @throws HeadscopeError `bad-tokenizer`
+ */
+export function readAddedTokens(value: unknown): AddedToken[] {
+  const where = 'tokenizer.json added_tokens';
+  return asList(value ?? [], where)
+    .map((item, i) => {
+      const at = `${where}[${i}]`;
+      const fields = asFields(item, at);
+      const special = flag(fields, 'special', at, false);
+      return {
+        id: asInteger(fields.id, `${at}.id`, 0, MAX_TOKEN_ID),
+        content: asText(fields.content, `${at}.content`),
+        special,
+        normalized: flag(fields, 'normalized', at, !special),
+        singleWord: flag(fields, 'single_word', at, false),
+        lstrip: flag(fields, 'lstrip', at, false),
+        rstrip: flag(fields, 'rstrip', at, false),
+      };
+    })
+    .filter((token) => token.content !== '');
+}
+
+/** A stretch of text, or an added token found there. */
+export type Section =
+  { readonly text: string; readonly start: number } | { readonly id: number; readonly start: number };
+
+const WORD_END = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
+const WORD_START = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
+const SPACE = /\p{White_Space}/u;
+
+/**
+ * Finds added tokens, the leftmost and then the longest, and returns them with the text between them (never empty).
+ * @param normalize set for tokens that are looked for in normalised text
+ */
+export function addedTokenSplitter(
+  tokens: readonly AddedToken[],
+  normalize?: Normalizer,
+): (text: string) => Section[] {
+  const byFirstUnit = new Map<string, { content: string; token: AddedToken }[]>();
+  for (const token of tokens) {
+    const content = normalize === undefined ? token.content : normalize(token.content);
+    if (content === '') continue;
+    const same = byFirstUnit.get(content[0]);
+    if (same === undefined) byFirstUnit.set(content[0], [{ content, token }]);
+    else same.push({ content, token });
+  }
+  for (const same of byFirstUnit.values()) same.sort((a, b) => b.content.length - a.content.length);
+
+  return (text) => {
+    const sections: Section[] = [];
+    let taken = 0;
+    let at = 0;
+    while (at < text.length && byFirstUnit.size > 0) {
+      const found = byFirstUnit.get(text[at])?.find(({ content }) => text.startsWith(content, at));
+      if (found === undefined) {
+        at++;
+        continue;
+      }
+      const { token } = found;
+      let start = at;
+      let end = at + found.content.length;
+      at = end;
+      if (token.singleWord && (WORD_END.test(text.slice(0, start)) || WORD_START.test(text.slice(end)))) continue;
+      if (token.lstrip) while (start > taken && SPACE.test(text[start - 1])) start--;
+      if (token.rstrip) while (end < text.length && SPACE.test(text[end])) end++;
+      if (start > taken) sections.push({ text: text.slice(taken, start), start: taken });
+      sections.push({ id: token.id, start });
+      // As in the reference, a token inside white space that `rstrip` has just swallowed is still found.
+      taken = end;
+    }
+    if (taken < text.length) sections.push({ text: text.slice(taken), start: taken });
+    return sections;
+  };
+}
+
+/** @throws HeadscopeError `bad-tokenizer` when two added tokens claim one id or one text has two ids */
+export function checkAddedTokens(tokens: readonly AddedToken[]): void {
+  const seen = new Map<number, string>();
+  for (const { id, content } of tokens) {
+    const other = seen.get(id);
+    if (other !== undefined && other !== content) {
+      throw badTokenizer(`tokenizer.json gives the id ${id} to two added tokens, "${other}" and "${content}"`);
+    }
+    seen.set(id, content);
+  }
+}
