@@ -109,6 +109,8 @@ export interface Anatomy {
   /** Longest prompt the graph can take (rows of a learned position table or a stored mask); undefined when nothing limits it. */
   readonly context?: number;
   readonly unrecognised: readonly Unrecognised[];
+  /** ONNX element types of the values named above. */
+  readonly types: ReadonlyMap<string, number>;
 }
 
 /** The sites of a block that can be captured. */

@@ -90,7 +90,8 @@ export async function readAnatomy(model: Model, sources: ReadonlyMap<string, Byt
       where: 'outputs',
       why: 'no output is a product of the last residual stream with a vocabulary matrix; predictions and the lens are not available',
     });
-  return { inputs, blocks, unembedding, context: readContext(index, inputs, known, blocks), unrecognised };
+  const types = new Map([...known].map(([name, { type }]) => [name, type]));
+  return { inputs, blocks, unembedding, context: readContext(index, inputs, known, blocks), unrecognised, types };
 }
 
 function readBlock(

@@ -39,11 +39,35 @@ export type Site =
  * `var`: visual attention redistribution (methods.md, VAR) into the span [focus[0], focus[1]) with sink dimensions `dims`.
  */
 export type Edit =
-  | { kind: 'z'; layer: LayerIndex; head: HeadIndex; scale: number; add?: Float32Array; positions?: readonly TokenPos[] }
-  | { kind: 'pattern'; layer: LayerIndex; head: HeadIndex; scale: number; add?: Float32Array; positions?: readonly TokenPos[] }
+  | {
+      kind: 'z';
+      layer: LayerIndex;
+      head: HeadIndex;
+      scale: number;
+      add?: Float32Array;
+      positions?: readonly TokenPos[];
+    }
+  | {
+      kind: 'pattern';
+      layer: LayerIndex;
+      head: HeadIndex;
+      scale: number;
+      add?: Float32Array;
+      positions?: readonly TokenPos[];
+    }
   | { kind: 'mask'; layer: LayerIndex; head: HeadIndex; allowed: Uint8Array }
   | { kind: 'act'; layer: LayerIndex; head: HeadIndex; alpha?: number; absolute?: number; beta: number }
-  | { kind: 'var'; layer: LayerIndex; head: HeadIndex; dims: readonly number[]; tau: number; rho: number; summ: number; p: number; focus: readonly [TokenPos, TokenPos] };
+  | {
+      kind: 'var';
+      layer: LayerIndex;
+      head: HeadIndex;
+      dims: readonly number[];
+      tau: number;
+      rho: number;
+      summ: number;
+      p: number;
+      focus: readonly [TokenPos, TokenPos];
+    };
 
 /** One prompt as token ids (special tokens included, no padding) with the edits to apply to it alone. */
 export interface Row {
@@ -131,12 +155,25 @@ export interface Runner {
    * @returns [rows, vocab]
    */
   unembed(resid: FloatTensor): Promise<FloatTensor>;
+  /**
+   * The linear part of the unembedding: the final norm with its statistics taken from `reference` (one row per vector), without additive
+   * terms and soft-caps, times W_U. Contributions to the residual stream that sum to `reference` give logits that sum to the model's, up to
+   * the biases.
+   * @param vectors [rows, dModel]
+   * @param reference [rows, dModel]
+   * @returns [rows, vocab]
+   */
+  unembedFrozen(vectors: FloatTensor, reference: FloatTensor): Promise<FloatTensor>;
   /** W_O[h] of a head as [headDim, dModel], read from the weights. */
   outputWeights(layer: LayerIndex, head: HeadIndex): Promise<FloatTensor>;
 }
 
 /** Runs all rows and returns the results in the order of the rows. Only for requests whose captures fit in memory. */
-export async function runAll(runner: Runner, request: RunRequest, options?: RunOptions): Promise<RowResult[]> {
+export async function runAll(
+  runner: Runner,
+  request: RunRequest,
+  options?: RunOptions,
+): Promise<RowResult[]> {
   const results: RowResult[] = [];
   await runner.run(request, (row) => (results[row.index] = row), options);
   return results;

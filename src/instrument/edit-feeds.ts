@@ -1,0 +1,238 @@
+import type { Block } from '../anatomy/anatomy.ts';
+import { HeadscopeError } from '../errors.ts';
+import type { Tensor } from '../runtime/device.ts';
+import { perToken, type Batch } from './feeds.ts';
+import type { Names, Switch } from './names.ts';
+import { headName, type Edit } from './runner.ts';
+
+const floats = (data: Float32Array, ...dims: number[]): Tensor => ({ type: 'float32', dims, data });
+const one = floats(Float32Array.of(1), 1, 1, 1, 1);
+const zero = floats(Float32Array.of(0), 1, 1, 1, 1);
+type Of<K extends Edit['kind']> = Extract<Edit, { kind: K }>;
+
+/** One row's edit with the row's place in the batch. */
+interface Placed<E extends Edit = Edit> {
+  readonly row: number;
+  readonly edit: E;
+}
+
+function check(edit: Edit, blocks: readonly Block[], length: number): void {
+  const block = blocks[edit.layer];
+  const bad = (what: string): never => {
+    throw new HeadscopeError('bad-edit', `The edit of ${headName(edit)} cannot be made: ${what}.`);
+  };
+  if (!block) bad(`the model has only ${blocks.length} layers`);
+  if (!(edit.head >= 0 && edit.head < block.heads)) bad(`layer ${edit.layer} has only ${block.heads} heads`);
+  if (
+    edit.kind === 'z' &&
+    edit.add &&
+    edit.add.length !== block.headDim &&
+    edit.add.length !== length * block.headDim
+  ) {
+    bad(
+      `its values have ${edit.add.length} numbers, but the head needs ${block.headDim} or ${length} × ${block.headDim}`,
+    );
+  }
+  if (edit.kind === 'pattern' && edit.add && edit.add.length !== length * length)
+    bad(`its pattern has ${edit.add.length} numbers instead of ${length} × ${length}`);
+  if (edit.kind === 'mask' && edit.allowed.length !== length * length)
+    bad(`its mask has ${edit.allowed.length} numbers instead of ${length} × ${length}`);
+  if (edit.kind === 'var' && block.residPre === undefined)
+    bad('the residual stream of this layer was not recognised, so its sinks are unknown');
+  if (edit.kind === 'var' && edit.dims.some((dim) => dim < 0 || dim >= block.dModel))
+    bad(`a sink dimension is outside 0 … ${block.dModel - 1}`);
+  if (
+    edit.kind === 'var' &&
+    !(edit.focus[0] >= 0 && edit.focus[0] < edit.focus[1] && edit.focus[1] <= length)
+  ) {
+    bad(`the focus span ${edit.focus[0]}:${edit.focus[1]} is not inside the prompt of ${length} tokens`);
+  }
+  if ((edit.kind === 'z' || edit.kind === 'pattern') && edit.positions?.some((p) => p < 0 || p >= length))
+    bad(`a position is outside the prompt of ${length} tokens`);
+}
+
+/** z' = scale·z + add for one layer; several edits of the same head are composed in order. */
+function zFeeds(
+  edits: readonly Placed<Of<'z'>>[],
+  block: Block,
+  batch: Batch,
+): { scale: Tensor; add: Tensor } {
+  const { heads, headDim } = block;
+  const size = batch.rows.length;
+  const whole = edits.every(
+    ({ edit, row }) =>
+      !edit.positions && (edit.add?.length ?? headDim) === headDim && batch.lengths[row] === batch.width,
+  );
+  const steps = whole ? 1 : batch.width;
+  const scale = new Float32Array(size * heads * steps).fill(1);
+  const add = new Float32Array(size * heads * steps * headDim);
+  for (const { row, edit } of edits) {
+    const length = batch.lengths[row];
+    const positions = whole ? [0] : (edit.positions ?? Array.from({ length }, (_, i) => i));
+    for (const position of positions) {
+      const at = (row * heads + edit.head) * steps + position;
+      scale[at] *= edit.scale;
+      const from = edit.add && edit.add.length > headDim ? position * headDim : 0;
+      for (let d = 0; d < headDim; d++)
+        add[at * headDim + d] = add[at * headDim + d] * edit.scale + (edit.add?.[from + d] ?? 0);
+    }
+  }
+  return { scale: floats(scale, size, heads, steps, 1), add: floats(add, size, heads, steps, headDim) };
+}
+
+function patternFeeds(
+  edits: readonly Placed<Of<'pattern'>>[],
+  block: Block,
+  batch: Batch,
+): { scale: Tensor; add: Tensor } {
+  const size = batch.rows.length;
+  const { heads } = block;
+  const width = batch.width;
+  const scale = new Float32Array(size * heads * width).fill(1);
+  const anyAdd = edits.some(({ edit }) => edit.add);
+  const add = new Float32Array(anyAdd ? size * heads * width * width : 1);
+  for (const { row, edit } of edits) {
+    const length = batch.lengths[row];
+    for (const q of edit.positions ?? Array.from({ length }, (_, i) => i)) {
+      const at = (row * heads + edit.head) * width + q;
+      scale[at] *= edit.scale;
+      if (!anyAdd) continue;
+      for (let k = 0; k < length; k++)
+        add[at * width + k] = add[at * width + k] * edit.scale + (edit.add?.[q * length + k] ?? 0);
+    }
+  }
+  return {
+    scale: floats(scale, size, heads, width, 1),
+    add: anyAdd ? floats(add, size, heads, width, width) : zero,
+  };
+}
+
+function maskFeeds(
+  edits: readonly Placed<Of<'mask'>>[],
+  block: Block,
+  batch: Batch,
+): { on: Tensor; allowed: Tensor } {
+  const size = batch.rows.length;
+  const { heads } = block;
+  const width = batch.width;
+  const on = new Float32Array(size * heads);
+  const allowed = new Float32Array(size * heads * width * width).fill(1);
+  for (const { row, edit } of edits) {
+    const length = batch.lengths[row];
+    on[row * heads + edit.head] = 1;
+    for (let q = 0; q < length; q++) {
+      for (let k = 0; k < length; k++) {
+        if (!edit.allowed[q * length + k]) allowed[((row * heads + edit.head) * width + q) * width + k] = 0;
+      }
+    }
+  }
+  return { on: floats(on, size, heads), allowed: floats(allowed, size, heads, width, width) };
+}
+
+function actFeed(edits: readonly Placed<Of<'act'>>[], block: Block, batch: Batch): Tensor {
+  const data = new Float32Array(batch.rows.length * block.heads * 3);
+  for (const { row, edit } of edits) {
+    const threshold = edit.absolute ?? (edit.alpha ?? 5) / batch.lengths[row];
+    data.set([1, threshold, edit.beta], (row * block.heads + edit.head) * 3);
+  }
+  return floats(data, batch.rows.length, block.heads, 3);
+}
+
+/** Span, queries, sink dimensions and settings of each row that uses VAR; one row can have only one setting. */
+function varFeeds(
+  edits: readonly Placed<Of<'var'>>[],
+  names: Names,
+  batch: Batch,
+  dModel: number,
+): Record<string, Tensor> {
+  const size = batch.rows.length;
+  const byRow = new Map<number, Of<'var'>>();
+  for (const { row, edit } of edits) {
+    const { layer: _l, head: _h, ...settings } = edit;
+    const first = byRow.get(row);
+    if (first) {
+      const { layer: _fl, head: _fh, ...known } = first;
+      if (JSON.stringify(known) !== JSON.stringify(settings))
+        throw new HeadscopeError(
+          'bad-edit',
+          'VAR was asked for with two different settings in one prompt; use one.',
+        );
+    } else byRow.set(row, edit);
+  }
+  const dims = new Float32Array(size * dModel);
+  const settings = new Float32Array(size * 4).fill(1);
+  for (const [row, edit] of byRow) {
+    for (const dim of edit.dims) dims[row * dModel + dim] = 1;
+    settings.set([edit.tau, edit.rho, edit.summ, edit.p], row * 4);
+  }
+  const focus = (row: number): readonly [number, number] => byRow.get(row)?.focus ?? [0, 0];
+  return {
+    [names.global('var_dims')]: floats(dims, size, dModel),
+    [names.global('var_settings')]: floats(settings, size, 4),
+    [names.global('var_span')]: perToken(batch, (row, k) =>
+      k >= focus(row)[0] && k < focus(row)[1] ? 1 : 0,
+    ),
+    [names.global('var_queries')]: perToken(batch, (row, q) =>
+      byRow.has(row) && q >= focus(row)[1] ? 1 : 0,
+    ),
+  };
+}
+
+const neutralVar = (names: Names): Record<string, Tensor> => ({
+  [names.global('var_dims')]: floats(Float32Array.of(0), 1, 1),
+  [names.global('var_settings')]: floats(new Float32Array(4), 1, 4),
+  [names.global('var_span')]: floats(Float32Array.of(0), 1, 1),
+  [names.global('var_queries')]: floats(Float32Array.of(0), 1, 1),
+});
+
+/** Feeds of all edit inputs for a batch, and the switches that must be on in each layer. */
+export function editFeeds(
+  blocks: readonly Block[],
+  names: Names,
+  batch: Batch,
+): { feeds: Record<string, Tensor>; on: Set<Switch>[] } {
+  const placed: Placed[] = batch.rows.flatMap((row, i) =>
+    (row.edits ?? []).map((edit) => ({ row: i, edit })),
+  );
+  for (const { row, edit } of placed) check(edit, blocks, batch.lengths[row]);
+  const of = <K extends Edit['kind']>(kind: K, layer?: number): Placed<Of<K>>[] =>
+    placed.filter(
+      (p): p is Placed<Of<K>> => p.edit.kind === kind && (layer === undefined || p.edit.layer === layer),
+    );
+  const vars = of('var');
+  const feeds: Record<string, Tensor> = vars.length
+    ? varFeeds(vars, names, batch, blocks[0].dModel)
+    : neutralVar(names);
+  const on = blocks.map((block) => {
+    const set = new Set<Switch>();
+    const at = (what: string): string => names.layer(block.layer, what);
+    const put = (what: string, tensor: Tensor): void => void (feeds[at(what)] = tensor);
+    const z = of('z', block.layer);
+    if (z.length) set.add('edit_z');
+    const { scale, add } = z.length ? zFeeds(z, block, batch) : { scale: one, add: zero };
+    put('z_scale', scale);
+    put('z_add', add);
+    const pattern = of('pattern', block.layer);
+    const patternFeed = pattern.length ? patternFeeds(pattern, block, batch) : { scale: one, add: zero };
+    put('pattern_scale', patternFeed.scale);
+    put('pattern_add', patternFeed.add);
+    const mask = of('mask', block.layer);
+    const maskFeed = mask.length
+      ? maskFeeds(mask, block, batch)
+      : { on: floats(Float32Array.of(0), 1, 1), allowed: one };
+    put('mask_on', maskFeed.on);
+    put('mask_allowed', maskFeed.allowed);
+    const act = of('act', block.layer);
+    put('act', act.length ? actFeed(act, block, batch) : floats(new Float32Array(3), 1, 1, 3));
+    const varHere = vars.filter(({ edit }) => edit.layer === block.layer);
+    const varOn = new Float32Array(varHere.length ? batch.rows.length * block.heads : 1);
+    for (const { row, edit } of varHere) varOn[row * block.heads + edit.head] = 1;
+    put('var_on', varHere.length ? floats(varOn, batch.rows.length, block.heads) : floats(varOn, 1, 1));
+    if (mask.length) set.add('edit_mask');
+    if (act.length) set.add('edit_act');
+    if (varHere.length) set.add('edit_var');
+    if (pattern.length || mask.length || act.length || varHere.length) set.add('edit_pattern');
+    return set;
+  });
+  return { feeds, on };
+}

@@ -1,0 +1,169 @@
+import { canonical, gated, normalised, restore, type LayerContext } from './instrument.ts';
+import type { GraphBuilder } from '../onnx/build.ts';
+import type { Names, Switch } from './names.ts';
+
+/**
+ * Edits of the attention pattern, in this order: scale and add, mask, ACT, VAR. Values named here are [batch, head, query, key];
+ * the settings of a head are in [batch, head, n] inputs whose first column says whether the edit applies to that head.
+ *
+ * Leaves `pattern_canonical` (float32 [batch, head, query, key]) and `pattern_change` (max |after − before| per [batch, head]).
+ * @returns the edited pattern in the model's own shape
+ */
+export function editPattern(context: LayerContext, condition: (name: Switch) => string): string {
+  const { builder: g, names, block, types } = context;
+  const at = (what: string): string => names.layer(block.layer, what);
+  g.input(at('pattern_scale'), 'float32', ['ps_b', 'ps_h', 'ps_q', 'ps_k']);
+  g.input(at('pattern_add'), 'float32', ['pa_b', 'pa_h', 'pa_q', 'pa_k']);
+  g.input(at('mask_on'), 'float32', ['mo_b', 'mo_h']);
+  g.input(at('mask_allowed'), 'float32', ['ma_b', 'ma_h', 'ma_q', 'ma_k']);
+  g.input(at('act'), 'float32', ['act_b', 'act_h', 3]);
+  g.input(at('var_on'), 'float32', ['vo_b', 'vo_h']);
+  const mask = condition('edit_mask');
+  const act = condition('edit_act');
+  const varOn = block.residPre !== undefined ? condition('edit_var') : undefined;
+  gated(
+    g,
+    condition('edit_pattern'),
+    [at('pattern_canonical'), at('pattern_change')],
+    (body) => {
+      const before = canonical(body, block.pattern, types);
+      let pattern = body.op('Add', [body.op('Mul', [before, at('pattern_scale')]), at('pattern_add')]);
+      const step = (on: string, edit: (inner: GraphBuilder, value: string) => string): void => {
+        const input = pattern;
+        const output = body.unique('pattern');
+        gated(
+          body,
+          on,
+          [output],
+          (inner) => [edit(inner, input)],
+          (inner) => [inner.op('Identity', [input])],
+        );
+        pattern = output;
+      };
+      step(mask, (inner, value) => applyMask(inner, value, at('mask_on'), at('mask_allowed')));
+      step(act, (inner, value) =>
+        applyAct(
+          inner,
+          value,
+          at('act'),
+          names.global('valid'),
+          at('inverse_count'),
+          names.global('sinkable'),
+        ),
+      );
+      if (varOn !== undefined) {
+        const residual = block.residPre as string;
+        step(varOn, (inner, value) =>
+          applyVar(inner, value, normalised(inner, residual, types), at('var_on'), names),
+        );
+      }
+      return [
+        pattern,
+        body.reduce('ReduceMax', body.op('Abs', [body.op('Sub', [pattern, before])]), [2, 3], false),
+      ];
+    },
+    (body) => {
+      const value = canonical(body, block.pattern, types);
+      return [value, body.constant(new Float32Array(1), [1, 1])];
+    },
+  );
+  return restore(g, at('pattern_canonical'), block.pattern, types);
+}
+
+/** [batch, head] → [batch, head, 1, 1] > 0 */
+const flag = (g: GraphBuilder, values: string): string =>
+  g.op('Greater', [g.axes('Unsqueeze', values, [2, 3]), g.float(0)]);
+
+/** Column `i` of [batch, head, n] as [batch, head, 1, 1]. */
+function column(g: GraphBuilder, values: string, i: number): string {
+  return g.axes('Unsqueeze', g.op('Slice', [values, g.ints(i), g.ints(i + 1), g.ints(2)]), [3]);
+}
+
+/** Keys that are not allowed get nothing and the row is renormalised; a row that would lose everything stays. */
+function applyMask(g: GraphBuilder, pattern: string, on: string, allowed: string): string {
+  const kept = g.op('Mul', [pattern, allowed]);
+  const total = g.reduce('ReduceSum', kept, [3]);
+  const some = g.op('Greater', [total, g.float(0)]);
+  const safe = g.op('Where', [some, total, g.float(1)]);
+  const masked = g.op('Where', [some, g.op('Div', [kept, safe]), pattern]);
+  return g.op('Where', [flag(g, on), masked, pattern]);
+}
+
+/**
+ * Attention calibration (Yu et al., ICML 2024; methods.md, ACT): keys that receive more than the threshold on average keep β of their
+ * attention, and what is freed goes to the row's other keys in proportion. Settings per head: on, threshold, β.
+ */
+function applyAct(
+  g: GraphBuilder,
+  pattern: string,
+  settings: string,
+  valid: string,
+  inverseCount: string,
+  sinkable: string,
+): string {
+  const row = (name: string): string => g.axes('Unsqueeze', name, [1, 2]);
+  const received = g.op('Mul', [g.op('MatMul', [row(valid), pattern]), row(inverseCount)]);
+  const above = g.op('Cast', [g.op('Greater', [received, column(g, settings, 1)])], { to: 1 });
+  const sinks = g.op('Mul', [above, row(sinkable)]);
+  const others = g.op('Sub', [g.float(1), sinks]);
+  const onSinks = g.op('Mul', [pattern, sinks]);
+  const onOthers = g.op('Mul', [pattern, others]);
+  const sinkMass = g.reduce('ReduceSum', onSinks, [3]);
+  const otherMass = g.reduce('ReduceSum', onOthers, [3]);
+  const movable = g.op('Greater', [otherMass, g.float(0)]);
+  const beta = column(g, settings, 2);
+  const freed = g.op('Mul', [g.op('Sub', [g.float(1), beta]), sinkMass]);
+  const gain = g.op('Add', [
+    g.float(1),
+    g.op('Div', [freed, g.op('Where', [movable, otherMass, g.float(1)])]),
+  ]);
+  const calibrated = g.op('Add', [g.op('Mul', [onSinks, beta]), g.op('Mul', [onOthers, gain])]);
+  const chosen = g.op('And', [g.op('Greater', [column(g, settings, 0), g.float(0)]), movable]);
+  return g.op('Where', [chosen, calibrated, pattern]);
+}
+
+/**
+ * Visual attention redistribution (Kang et al., ICLR 2025; methods.md, VAR): for heads that look at the span, attention on sink tokens is
+ * reduced to p and what is freed goes to the span's other tokens in proportion. `var_settings` holds τ, ρ, summ, p per prompt.
+ */
+function applyVar(
+  g: GraphBuilder,
+  pattern: string,
+  normalisedResidual: string,
+  on: string,
+  names: Names,
+): string {
+  const setting = (i: number): string =>
+    g.axes(
+      'Unsqueeze',
+      g.op('Slice', [names.global('var_settings'), g.ints(i), g.ints(i + 1), g.ints(1)]),
+      [2, 3],
+    );
+  const keys = (values: string): string => g.axes('Unsqueeze', values, [1, 2]);
+  const dims = g.axes('Unsqueeze', names.global('var_dims'), [1]);
+  const phi = g.reduce('ReduceMax', g.op('Mul', [g.op('Abs', [normalisedResidual]), dims]), [2], false);
+  const sinks = g.op('Mul', [
+    g.op('Cast', [g.op('Greater', [keys(phi), setting(0)])], { to: 1 }),
+    keys(names.global('valid')),
+  ]);
+  const span = keys(names.global('var_span'));
+  const spanSinks = g.op('Mul', [sinks, span]);
+  const onSpan = g.reduce('ReduceSum', g.op('Mul', [pattern, span]), [3]);
+  const onSpanSinks = g.reduce('ReduceSum', g.op('Mul', [pattern, spanSinks]), [3]);
+  const onSinks = g.op('Mul', [pattern, sinks]);
+  const target = g.op('Mul', [pattern, g.op('Sub', [span, spanSinks])]);
+  const targetMass = g.reduce('ReduceSum', target, [3]);
+  const anySpanSink = g.op('Greater', [g.reduce('ReduceMax', spanSinks, [3]), g.float(0)]);
+  const looks = g.op('Not', [g.op('Less', [onSpan, setting(2)])]);
+  const notParked = g.op('Not', [g.op('Greater', [onSpanSinks, g.op('Mul', [setting(1), onSpan])])]);
+  const after = g.op('Greater', [g.axes('Unsqueeze', names.global('var_queries'), [1, 3]), g.float(0)]);
+  const movable = g.op('Greater', [targetMass, g.float(0)]);
+  const all = [anySpanSink, looks, notParked, after, movable].reduce((a, b) => g.op('And', [a, b]));
+  const chosen = g.op('And', [all, flag(g, on)]);
+  const moved = g.op('Sub', [g.float(1), setting(3)]);
+  const freed = g.op('Mul', [moved, g.reduce('ReduceSum', onSinks, [3])]);
+  const share = g.op('Div', [freed, g.op('Where', [movable, targetMass, g.float(1)])]);
+  const lowered = g.op('Sub', [pattern, g.op('Mul', [onSinks, moved])]);
+  const redistributed = g.op('Add', [lowered, g.op('Mul', [target, share])]);
+  return g.op('Where', [chosen, redistributed, pattern]);
+}

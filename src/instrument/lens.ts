@@ -1,0 +1,101 @@
+import type { Anatomy } from '../anatomy/anatomy.ts';
+import { GraphIndex } from '../anatomy/graph-index.ts';
+import { HeadscopeError } from '../errors.ts';
+import { GraphBuilder, valueInfo } from '../onnx/build.ts';
+import { DataType, type Graph, type Model, type TensorProto } from '../onnx/model.ts';
+
+const none = (): never => {
+  throw new HeadscopeError(
+    'no-logits',
+    'This model has no unembedding that was recognised, so residual vectors cannot be turned into predictions.',
+  );
+};
+
+/**
+ * The end of a model as a model of its own: residual rows in, logits out. The nodes are the model's, so soft-caps and biases count too.
+ * Input `residual` is float32 [1, rows, dModel]; output `logits` float32 [1, rows, vocab].
+ *
+ * @throws HeadscopeError `no-logits` when there is none, or when the end needs more than the residual stream
+ */
+export function unembeddingModel(model: Model, anatomy: Anatomy): Model {
+  const end = anatomy.unembedding ?? none();
+  const index = new GraphIndex(model);
+  const needed = index.ancestors(end.logits, new Set([end.residual]));
+  const nodes = model.graph.nodes.filter((node) =>
+    node.outputs.some((name) => needed.has(name) && name !== end.residual),
+  );
+  const used = new Set(nodes.flatMap((node) => node.inputs));
+  const foreign = model.graph.inputs.find(
+    (input) => used.has(input.name) && !model.graph.initializers.has(input.name),
+  );
+  if (foreign)
+    throw new HeadscopeError(
+      'no-logits',
+      `The unembedding also uses the input ${JSON.stringify(foreign.name)}, so it cannot be applied to single residual vectors.`,
+    );
+  const builder = new GraphBuilder({ opset: model.opsets.get('') ?? 13, prefix: 'headscope/lens/' });
+  const type = anatomy.types.get(end.residual) ?? DataType.float;
+  const residual = builder.input('headscope/lens/residual', 'float32', [1, 'rows', 'd_model']);
+  builder.op(
+    type === DataType.float ? 'Identity' : 'Cast',
+    [residual],
+    type === DataType.float ? {} : { to: type },
+    end.residual,
+  );
+  const cast = new GraphBuilder({ opset: model.opsets.get('') ?? 13, prefix: 'headscope/lens/end/' });
+  cast.op('Cast', [end.logits], { to: DataType.float }, 'headscope/lens/logits');
+  const initializers = new Map([...model.graph.initializers].filter(([name]) => used.has(name)));
+  const graph: Graph = {
+    name: 'unembedding',
+    nodes: [...builder.graph.nodes, ...nodes, ...cast.graph.nodes],
+    inputs: builder.graph.inputs,
+    outputs: [valueInfo('headscope/lens/logits', 'float32')],
+    initializers,
+    sparseInitializers: [],
+  };
+  return { ...model, graph };
+}
+
+/**
+ * Final norm with statistics taken from other rows, then the unembedding, without additive terms: the linear map that direct logit
+ * attribution needs (Elhage et al. 2021, frozen LayerNorm). Inputs `vectors`, `reference` [rows, dModel]; output `logits` [rows, vocab].
+ *
+ * @throws HeadscopeError `no-logits`
+ */
+export function frozenUnembeddingModel(model: Model, anatomy: Anatomy): Model {
+  const end = anatomy.unembedding ?? none();
+  const weight = end.weight ?? none();
+  const g = new GraphBuilder({ opset: model.opsets.get('') ?? 13, prefix: 'headscope/frozen/' });
+  const vectors = g.input('vectors', 'float32', ['rows', 'd_model']);
+  const reference = g.input('reference', 'float32', ['rows', 'd_model']);
+  const stored = (name: string): string => {
+    const tensor: TensorProto | undefined = model.graph.initializers.get(name) ?? constantOf(model, name);
+    if (!tensor) return none();
+    g.graph.initializers.set(name, { ...tensor, name });
+    return tensor.dataType === DataType.float ? name : g.op('Cast', [name], { to: DataType.float });
+  };
+  let x = vectors;
+  const norm = end.finalNorm;
+  if (norm) {
+    const centre = (value: string): string =>
+      norm.kind === 'rmsnorm' ? value : g.op('Sub', [value, g.reduce('ReduceMean', value, [-1])]);
+    const centred = centre(reference);
+    const variance = g.reduce('ReduceMean', g.op('Mul', [centred, centred]), [-1]);
+    x = g.op('Div', [centre(vectors), g.op('Sqrt', [g.op('Add', [variance, g.float(norm.epsilon)])])]);
+    if (norm.scale) x = g.op('Mul', [x, stored(norm.scale)]);
+  }
+  const matrix = stored(weight.name);
+  const logits = g.op('MatMul', [
+    x,
+    weight.transposed ? g.op('Transpose', [matrix], { perm: [1, 0] }) : matrix,
+  ]);
+  g.output(logits, 'float32', ['rows', 'vocab'], 'logits');
+  return { ...g.model(), irVersion: model.irVersion };
+}
+
+function constantOf(model: Model, name: string): TensorProto | undefined {
+  const node = model.graph.nodes.find(
+    (candidate) => candidate.opType === 'Constant' && candidate.outputs[0] === name,
+  );
+  return node?.attributes.get('value')?.tensor;
+}

@@ -1,0 +1,436 @@
+import { sitesOf, type Anatomy } from '../anatomy/anatomy.ts';
+import { HeadscopeError, throwIfCancelled } from '../errors.ts';
+import { halfToNumber } from '../onnx/tensor-values.ts';
+import type { FloatTensor, Session, Tensor } from '../runtime/device.ts';
+import { cutBatches } from './batches.ts';
+import { editFeeds } from './edit-feeds.ts';
+import { modelFeeds, pairFeatures, perToken, type Batch } from './feeds.ts';
+import type { Instrumented } from './instrument.ts';
+import type { Switch } from './names.ts';
+import {
+  headName,
+  type Edit,
+  type HeadSummaries,
+  type LayerIndex,
+  type ModelShape,
+  type RowResult,
+  type RunOptions,
+  type RunRequest,
+  type Site,
+} from './runner.ts';
+
+const SITE_SWITCH: Readonly<Record<Site, Switch>> = {
+  q: 'tap_qkv',
+  k: 'tap_qkv',
+  v: 'tap_qkv',
+  scores: 'tap_scores',
+  pattern: 'tap_pattern',
+  z: 'tap_z',
+  result: 'tap_result',
+  resid_pre: 'tap_resid',
+  resid_mid: 'tap_resid',
+  resid_post: 'tap_resid',
+};
+const SUMMARIES = ['received', 'entropy', 'means', 'value_norm', 'key_norm', 'max_normalised'];
+
+/** A model whose taps and edits can be used: an instrumented graph in a session. */
+export interface Engine {
+  readonly anatomy: Anatomy;
+  readonly instrumented: Instrumented;
+  readonly session: Session;
+  readonly shape: ModelShape;
+  /** Number of weights, for cutting batches. */
+  readonly parameters: number;
+}
+
+interface Plan {
+  /** Layers wanted per site. */
+  readonly taps: ReadonlyMap<Site, ReadonlySet<LayerIndex>>;
+  readonly request: RunRequest;
+}
+
+function planOf(engine: Engine, request: RunRequest): Plan {
+  const taps = new Map<Site, Set<LayerIndex>>();
+  for (const { site, layers } of request.taps ?? []) {
+    const wanted = taps.get(site) ?? new Set<LayerIndex>();
+    for (const layer of layers ?? engine.anatomy.blocks.map((block) => block.layer)) {
+      const block = engine.anatomy.blocks[layer];
+      if (!block)
+        throw new HeadscopeError(
+          'no-layer',
+          `There is no layer ${layer}; the model has ${engine.anatomy.blocks.length}.`,
+        );
+      if (!sitesOf(block).includes(site)) {
+        throw new HeadscopeError(
+          'no-site',
+          `${site} cannot be captured in layer ${layer}: it was not recognised in this graph (see inspect).`,
+        );
+      }
+      wanted.add(layer);
+    }
+    taps.set(site, wanted);
+  }
+  return { taps, request };
+}
+
+/** Bytes a row takes at its peak: captured sites, the largest intermediate tensors, logits. */
+function bytesPerRow(engine: Engine, plan: Plan, length: number): number {
+  const { blocks } = engine.anatomy;
+  let numbers = 3 * length * engine.shape.vocab + length * length * 3;
+  for (const block of blocks) {
+    const square = block.heads * length * length;
+    const wide = block.heads * length * block.headDim;
+    numbers += wide + length * block.dModel;
+    for (const [site, layers] of plan.taps) {
+      if (!layers.has(block.layer)) continue;
+      numbers +=
+        site === 'pattern' || site === 'scores'
+          ? 2 * square
+          : site === 'result'
+            ? 2 * block.heads * length * block.dModel
+            : 2 * wide;
+    }
+  }
+  const widest = Math.max(...blocks.map((block) => block.heads));
+  return 4 * (numbers + 6 * widest * length * length);
+}
+
+/**
+ * Runs a request batch by batch; see Runner.run for the contract.
+ */
+export async function runRequest(
+  engine: Engine,
+  request: RunRequest,
+  onRow: (result: RowResult) => void,
+  options: RunOptions = {},
+): Promise<void> {
+  const { anatomy } = engine;
+  checkRows(engine, request);
+  const plan = planOf(engine, request);
+  const masked = anatomy.inputs.some((input) => input.role === 'mask');
+  const batches = cutBatches(request.rows, {
+    opsPerToken: Math.max(1, engine.parameters),
+    bytesPerRow: (length) => bytesPerRow(engine, plan, length),
+    padding: anatomy.blocks.every((block) => block.causal === true) || masked,
+  });
+  let done = 0;
+  for (const batch of batches) {
+    throwIfCancelled(options.signal);
+    await runBatch(engine, plan, batch, onRow);
+    done += batch.rows.length;
+    options.onProgress?.(done, request.rows.length);
+    // Native runs hold the thread; let cancellation and progress through between them.
+    await new Promise<void>((resolve) => setTimeout(resolve, 0));
+  }
+}
+
+function checkRows(engine: Engine, request: RunRequest): void {
+  const { context } = engine.anatomy;
+  request.rows.forEach((row, i) => {
+    const where = request.rows.length > 1 ? `Prompt ${i + 1}` : 'The prompt';
+    if (row.ids.length === 0)
+      throw new HeadscopeError('empty-prompt', `${where} is empty. Give at least one token.`);
+    if (context !== undefined && row.ids.length > context) {
+      throw new HeadscopeError(
+        'too-long',
+        `${where} has ${row.ids.length} tokens, but the model takes at most ${context}. Shorten it.`,
+      );
+    }
+    const wrong = row.ids.find(
+      (id) => !Number.isInteger(id) || id < 0 || (engine.shape.vocab > 0 && id >= engine.shape.vocab),
+    );
+    if (wrong !== undefined)
+      throw new HeadscopeError(
+        'bad-token',
+        `${where} has the token id ${wrong}, but ids go from 0 to ${engine.shape.vocab - 1}.`,
+      );
+  });
+}
+
+/** Feeds for every input of the instrumented graph. */
+function buildFeeds(engine: Engine, plan: Plan, batch: Batch): Record<string, Tensor> {
+  const { anatomy, instrumented } = engine;
+  const { names } = instrumented;
+  const summaries = plan.request.summaries === true;
+  const edits = editFeeds(anatomy.blocks, names, batch);
+  const feeds: Record<string, Tensor> = { ...modelFeeds(anatomy, batch), ...edits.feeds };
+  const flag = (name: string, on: boolean): void =>
+    void (feeds[name] = { type: 'bool', dims: [], data: Uint8Array.of(on ? 1 : 0) });
+  for (const block of anatomy.blocks) {
+    const on = edits.on[block.layer];
+    if (summaries) on.add('summaries');
+    for (const [site, layers] of plan.taps) if (layers.has(block.layer)) on.add(SITE_SWITCH[site]);
+    for (const name of instrumented.switches[block.layer]) flag(names.layer(block.layer, name), on.has(name));
+    feeds[names.layer(block.layer, 'inverse_count')] = perToken(
+      batch,
+      (_, k, length) => 1 / (block.causal === false ? length : length - k),
+    );
+  }
+  feeds[names.global('valid')] = perToken(batch, () => 1);
+  feeds[names.global('sinkable')] = perToken(batch, (_, k) => (k >= 1 ? 1 : 0));
+  feeds[names.global('features')] = summaries
+    ? pairFeatures(batch)
+    : { type: 'float32', dims: [1, 1, 3], data: new Float32Array(3) };
+  if (instrumented.finalMax) flag(names.global('final_summaries'), summaries);
+  if (instrumented.lastLogits) {
+    feeds[names.global('last')] = {
+      type: 'int64',
+      dims: [batch.rows.length],
+      data: BigInt64Array.from(batch.lengths, (length) => BigInt(length - 1)),
+    };
+  }
+  return feeds;
+}
+
+/** Names of the outputs to copy out for a batch. */
+function wantedOutputs(engine: Engine, plan: Plan, batch: Batch): string[] {
+  const { anatomy, instrumented } = engine;
+  const fetches = new Set<string>();
+  for (const [site, layers] of plan.taps)
+    for (const layer of layers) fetches.add(instrumented.taps[layer][site]);
+  if (plan.request.summaries) {
+    for (const taps of instrumented.taps) for (const key of SUMMARIES) if (taps[key]) fetches.add(taps[key]);
+    if (instrumented.finalMax) fetches.add(instrumented.finalMax);
+  }
+  for (const row of batch.rows)
+    for (const edit of row.edits ?? []) fetches.add(changeOutput(instrumented, edit));
+  const logits = plan.request.logits ?? 'last';
+  if (logits !== 'none' && !anatomy.unembedding) {
+    throw new HeadscopeError(
+      'no-logits',
+      'This model gives no logits, so it makes no predictions; capture its heads instead.',
+    );
+  }
+  if (logits === 'last') fetches.add(instrumented.lastLogits ?? anatomy.unembedding!.logits);
+  else if (logits === 'all') fetches.add(anatomy.unembedding!.logits);
+  // A run must fetch something: the cheapest is a change that is not looked at.
+  if (fetches.size === 0) fetches.add(instrumented.taps[0].z_change);
+  return [...fetches];
+}
+
+const changeOutput = (instrumented: Instrumented, edit: Edit): string =>
+  edit.kind === 'z' ? instrumented.taps[edit.layer].z_change : instrumented.taps[edit.layer].pattern_change;
+
+async function runBatch(
+  engine: Engine,
+  plan: Plan,
+  batch: Batch,
+  onRow: (result: RowResult) => void,
+): Promise<void> {
+  const outputs = await engine.session.run(
+    buildFeeds(engine, plan, batch),
+    wantedOutputs(engine, plan, batch),
+  );
+  for (let slot = 0; slot < batch.rows.length; slot++) {
+    const row = readRow(engine, plan, batch, slot, outputs);
+    if (row.logits.length && hasNaN(row.logits)) await nameFirstNaN(engine, batch, slot);
+    onRow(row);
+  }
+}
+
+const hasNaN = (values: Float32Array): boolean => {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i] * 0; // NaN and ±∞ make NaN; −∞ for a masked word is allowed
+  if (!Number.isNaN(sum)) return false;
+  return values.some((value) => Number.isNaN(value) || value === Infinity);
+};
+
+/** Runs one row again with the residual stream tapped, to say where the first number that is none appears. */
+async function nameFirstNaN(engine: Engine, batch: Batch, slot: number): Promise<never> {
+  const alone: Batch = {
+    rows: [batch.rows[slot]],
+    indices: [0],
+    lengths: [batch.lengths[slot]],
+    width: batch.lengths[slot],
+  };
+  const layers = engine.anatomy.blocks
+    .filter((block) => block.residPre !== undefined)
+    .map((block) => block.layer);
+  const request: RunRequest = {
+    rows: alone.rows,
+    logits: 'none',
+    taps: [{ site: 'resid_pre', layers }, { site: 'z' }],
+  };
+  const plan = planOf(engine, request);
+  const outputs = await engine.session.run(
+    buildFeeds(engine, plan, alone),
+    wantedOutputs(engine, plan, alone),
+  );
+  const row = readRow(engine, plan, alone, 0, outputs);
+  let where = 'the final norm or the unembedding';
+  for (const { layer } of engine.anatomy.blocks) {
+    if (layers.includes(layer) && hasNaN(row.tap('resid_pre', layer).data)) {
+      where =
+        layer === 0
+          ? 'the embedding (resid_pre of layer 0)'
+          : `resid_pre of layer ${layer}, so in the MLP or output of layer ${layer - 1}`;
+      break;
+    }
+    if (hasNaN(row.tap('z', layer).data)) {
+      where = `the attention (z) of layer ${layer}`;
+      break;
+    }
+  }
+  throw new HeadscopeError(
+    'not-a-number',
+    `Prompt ${batch.indices[slot] + 1} gives NaN or infinite logits; the first such number is in ${where}. The weights may be damaged, or overflow in half precision.`,
+    1,
+  );
+}
+
+/** One row of a [batch, …] tensor whose position axes are cut to the row's length. */
+function cropRow(
+  tensor: Tensor,
+  slot: number,
+  length: number,
+  axes: readonly ('all' | 'tokens')[],
+): FloatTensor {
+  const dims = tensor.dims.slice(1);
+  const data = tensor.data as Float32Array;
+  const size = dims.reduce((product, dim) => product * dim, 1);
+  const start = (tensor.dims[0] === 1 ? 0 : slot) * size;
+  const cut = dims.map((dim, axis) => (axes[axis] === 'tokens' ? Math.min(length, dim) : dim));
+  if (cut.every((dim, axis) => dim === dims[axis])) return { dims, data: data.slice(start, start + size) };
+  const out = new Float32Array(cut.reduce((product, dim) => product * dim, 1));
+  const copy = (axis: number, from: number, to: number): void => {
+    const inner = dims.slice(axis + 1).reduce((product, dim) => product * dim, 1);
+    const innerCut = cut.slice(axis + 1).reduce((product, dim) => product * dim, 1);
+    if (axis === dims.length - 1) {
+      out.set(data.subarray(from, from + cut[axis]), to);
+      return;
+    }
+    for (let i = 0; i < cut[axis]; i++) copy(axis + 1, from + i * inner, to + i * innerCut);
+  };
+  copy(0, start, 0);
+  return { dims: cut, data: out };
+}
+
+const SITE_AXES: Readonly<Record<Site, readonly ('all' | 'tokens')[]>> = {
+  q: ['all', 'tokens', 'all'],
+  k: ['all', 'tokens', 'all'],
+  v: ['all', 'tokens', 'all'],
+  scores: ['all', 'tokens', 'tokens'],
+  pattern: ['all', 'tokens', 'tokens'],
+  z: ['all', 'tokens', 'all'],
+  result: ['all', 'tokens', 'all'],
+  resid_pre: ['tokens', 'all'],
+  resid_mid: ['tokens', 'all'],
+  resid_post: ['tokens', 'all'],
+};
+
+function readRow(
+  engine: Engine,
+  plan: Plan,
+  batch: Batch,
+  slot: number,
+  outputs: Record<string, Tensor>,
+): RowResult {
+  const { instrumented, anatomy } = engine;
+  const { request } = plan;
+  const row = batch.rows[slot];
+  const length = batch.lengths[slot];
+  const index = batch.indices[slot];
+  const captured = new Map<string, FloatTensor>();
+  for (const [site, layers] of plan.taps) {
+    for (const layer of layers)
+      captured.set(
+        `${site}/${layer}`,
+        cropRow(outputs[instrumented.taps[layer][site]], slot, length, SITE_AXES[site]),
+      );
+  }
+  const changes = (row.edits ?? []).map((edit) => {
+    const tensor = outputs[changeOutput(instrumented, edit)];
+    return (tensor.data as Float32Array)[slot * tensor.dims[1] + edit.head];
+  });
+  const idle = changes.findIndex((change) => !(change > 0));
+  if (idle >= 0 && !request.allowNoEffect) {
+    const edit = row.edits![idle];
+    throw new HeadscopeError(
+      'no-effect',
+      `The ${edit.kind} edit of ${headName(edit)} changed nothing in prompt ${index + 1}: the value was already what it should become. Choose another head, position or strength.`,
+      1,
+    );
+  }
+  const summaries = request.summaries ? readSummaries(engine, batch, slot, outputs) : undefined;
+  return {
+    index,
+    ids: row.ids,
+    logits: readLogits(engine, request, outputs, slot, length),
+    changes,
+    tap(site, layer) {
+      const tensor = captured.get(`${site}/${layer}`);
+      if (!tensor)
+        throw new HeadscopeError(
+          'not-captured',
+          `${site} of layer ${layer} was not asked for in this run.`,
+          1,
+        );
+      return tensor;
+    },
+    summaries() {
+      if (!summaries)
+        throw new HeadscopeError('not-captured', 'Summaries were not asked for in this run.', 1);
+      return summaries;
+    },
+  };
+  function readLogits(
+    e: Engine,
+    r: RunRequest,
+    all: Record<string, Tensor>,
+    at: number,
+    tokens: number,
+  ): Float32Array {
+    const kind = r.logits ?? 'last';
+    if (kind === 'none') return new Float32Array(0);
+    if (kind === 'last' && instrumented.lastLogits)
+      return cropRow(all[instrumented.lastLogits], at, tokens, ['all']).data;
+    const every = cropRow(floatTensor(all[anatomy.unembedding!.logits]), at, tokens, ['tokens', 'all']).data;
+    return kind === 'all' ? every : every.slice((tokens - 1) * e.shape.vocab);
+  }
+}
+
+/** Logits of half-precision models come in their own type. */
+function floatTensor(tensor: Tensor): Tensor {
+  if (tensor.type === 'float32') return tensor;
+  if (tensor.type === 'float64')
+    return { ...tensor, type: 'float32', data: Float32Array.from(tensor.data as Float64Array) };
+  if (tensor.type === 'float16') return { ...tensor, type: 'float32', data: Float32Array.from(tensor.data as Uint16Array, halfToNumber) };
+  throw new HeadscopeError(
+    'not-supported',
+    `The model's logits are ${tensor.type}, which cannot be read.`,
+    1,
+  );
+}
+
+function readSummaries(
+  engine: Engine,
+  batch: Batch,
+  slot: number,
+  outputs: Record<string, Tensor>,
+): HeadSummaries {
+  const length = batch.lengths[slot];
+  const { taps, finalMax } = engine.instrumented;
+  const get = (key: string, layer: number, axes: readonly ('all' | 'tokens')[]): Float32Array => {
+    const name = taps[layer][key];
+    return name ? cropRow(outputs[name], slot, length, axes).data : new Float32Array(0);
+  };
+  const layers = engine.anatomy.blocks.map((block) => block.layer);
+  const means = layers.map((layer) => get('means', layer, ['all', 'all']));
+  const column = (i: number): Float32Array[] =>
+    means.map((values) =>
+      Float32Array.from({ length: values.length / 3 }, (_, head) => values[head * 3 + i]),
+    );
+  return {
+    received: layers.map((layer) => get('received', layer, ['all', 'tokens'])),
+    entropy: layers.map((layer) => get('entropy', layer, ['all', 'all'])),
+    previous: column(0),
+    distance: column(1),
+    first: column(2),
+    valueNorm: layers.map((layer) => get('value_norm', layer, ['all', 'tokens'])),
+    keyNorm: layers.map((layer) => get('key_norm', layer, ['all', 'tokens'])),
+    maxNormalised: [
+      ...layers.map((layer) => get('max_normalised', layer, ['all'])),
+      ...(finalMax ? [cropRow(outputs[finalMax], slot, length, ['all']).data] : []),
+    ],
+  };
+}

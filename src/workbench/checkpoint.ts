@@ -1,0 +1,79 @@
+import type { Anatomy } from '../anatomy/anatomy.ts';
+import { readAnatomy } from '../anatomy/read-anatomy.ts';
+import { HeadscopeError } from '../errors.ts';
+import { checkModel } from '../onnx/check.ts';
+import { resolveExternalData } from '../onnx/external.ts';
+import { hoistLargeConstants } from '../onnx/hoist.ts';
+import type { Model } from '../onnx/model.ts';
+import { readModel } from '../onnx/read.ts';
+import type { ByteSource, CheckpointFiles } from '../onnx/source.ts';
+
+/** A checkpoint read from its folder: graph and anatomy, no weights, no runtime. */
+export interface Checkpoint {
+  /** What a person calls it: the folder's or file's name. */
+  readonly name: string;
+  /** The .onnx file, by its name in the folder. */
+  readonly file: string;
+  readonly files: CheckpointFiles;
+  /** Every file that holds bytes of the model, the .onnx file first. */
+  readonly sources: ReadonlyMap<string, ByteSource>;
+  readonly model: Model;
+  readonly anatomy: Anatomy;
+  /** Numbers stored in the model's weights. */
+  readonly parameters: number;
+}
+
+/** Names that exporters give the main graph, best first. */
+const USUAL = [
+  'model.onnx',
+  'decoder_model.onnx',
+  'onnx/model.onnx',
+  'onnx/decoder_model.onnx',
+  'encoder_model.onnx',
+  'onnx/encoder_model.onnx',
+  'decoder_model_merged.onnx',
+  'onnx/decoder_model_merged.onnx',
+];
+
+/**
+ * Chooses the graph to open in a folder.
+ * @throws HeadscopeError `no-model` when there is none, `many-models` when nothing says which
+ */
+export async function chooseModelFile(files: CheckpointFiles): Promise<string> {
+  const names = (await files.list()).filter((name) => name.toLowerCase().endsWith('.onnx'));
+  const usual = USUAL.find((name) => names.includes(name));
+  if (usual) return usual;
+  if (names.length === 1) return names[0];
+  if (names.length === 0)
+    throw new HeadscopeError(
+      'no-model',
+      'The folder holds no .onnx file. Choose the folder of an exported model, or the .onnx file itself.',
+    );
+  throw new HeadscopeError(
+    'many-models',
+    `The folder holds several models (${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''}). Choose one of the files.`,
+  );
+}
+
+/**
+ * Reads a checkpoint's graph, checks it and finds its heads. Reads a few hundred kB, whatever the size of the weights.
+ *
+ * @throws HeadscopeError `bad-onnx`, `bad-graph`, `bad-external-data`, `outside-folder`, `missing-file`
+ */
+export async function readCheckpoint(
+  name: string,
+  files: CheckpointFiles,
+  file: string,
+): Promise<Checkpoint> {
+  const source = await files.open(file);
+  const model = await readModel(source);
+  hoistLargeConstants(model);
+  checkModel(model);
+  const external = await resolveExternalData(model, files);
+  const sources = new Map([[source.name, source], ...external]);
+  const anatomy = await readAnatomy(model, sources);
+  let parameters = 0;
+  for (const tensor of model.graph.initializers.values())
+    parameters += tensor.dims.reduce((product, dim) => product * dim, 1);
+  return { name, file: source.name, files, sources, model, anatomy, parameters };
+}

@@ -1,0 +1,216 @@
+import type { Anatomy } from '../anatomy/anatomy.ts';
+import { sitesOf } from '../anatomy/anatomy.ts';
+import { HeadscopeError } from '../errors.ts';
+import { instrument } from '../instrument/instrument.ts';
+import { frozenUnembeddingModel, unembeddingModel } from '../instrument/lens.ts';
+import { runRequest, type Engine } from '../instrument/run.ts';
+import type { ModelShape, Runner, RowResult } from '../instrument/runner.ts';
+import { floatValues } from '../onnx/tensor-values.ts';
+import { writeModel } from '../onnx/write.ts';
+import type { Model } from '../onnx/model.ts';
+import type { Device, FloatTensor, RunnableModel, Session, WeightFile } from '../runtime/device.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import { modelFeeds } from '../instrument/feeds.ts';
+
+/** A checkpoint on a device, ready for questions. */
+export interface OpenModel {
+  readonly checkpoint: Checkpoint;
+  readonly device: Device;
+  readonly runner: Runner;
+  /** How far the instrumented model's logits are from the unedited model's, max abs, on `tokens` sample tokens; undefined without logits. */
+  readonly measured?: { readonly maxAbs: number; readonly tokens: number };
+  close(): Promise<void>;
+}
+
+/** fp32 models must agree with themselves to this; methods.md and the design's noise floors. */
+export const MAX_LOGIT_DIFFERENCE = 1e-3;
+
+/** The serialised graph with the files its weights are in. */
+export function runnable(checkpoint: Checkpoint, model: Model): RunnableModel {
+  const weights: WeightFile[] = [...checkpoint.sources.values()].map((source) => ({
+    name: source.name,
+    bytes: () => source.read(0, source.size),
+  }));
+  const root = (checkpoint.files as { root?: string }).root;
+  return { graph: writeModel(model), weights, folder: root };
+}
+
+export function shapeOf(anatomy: Anatomy): ModelShape {
+  const { blocks } = anatomy;
+  return {
+    layers: blocks.length,
+    heads: blocks.map((block) => block.heads),
+    kvHeads: blocks.map((block) => block.kvHeads),
+    headDim: blocks.map((block) => block.headDim),
+    dModel: blocks[0]?.dModel ?? 0,
+    vocab: anatomy.unembedding?.vocab ?? 0,
+    causal: blocks.map((block) => block.causal === true),
+    sites: blocks.map(sitesOf),
+  };
+}
+
+/** Token ids that exist in any vocabulary, for first runs. */
+function sampleIds(anatomy: Anatomy): number[] {
+  const vocab = anatomy.unembedding?.vocab ?? 100;
+  const length = Math.min(12, anatomy.context ?? 12);
+  return Array.from({ length }, (_, i) => Math.floor(((i + 1) * 7919) % vocab));
+}
+
+/**
+ * Loads a checkpoint onto a device with all taps and edits built in, and checks it against the unedited model.
+ *
+ * @throws HeadscopeError `no-heads`, `load-failed`, `differs` when the check fails, `not-a-number`
+ */
+export async function openModel(checkpoint: Checkpoint, device: Device): Promise<OpenModel> {
+  const { anatomy, model } = checkpoint;
+  const ids = sampleIds(anatomy);
+  const runs = anatomy.inputs.every((input) => input.role !== 'unknown');
+  const reference = anatomy.unembedding && runs ? await plainLogits(checkpoint, device, ids) : undefined;
+  const instrumented = instrument(model, anatomy);
+  const session = await device.createSession(runnable(checkpoint, instrumented.model));
+  const engine: Engine = {
+    anatomy,
+    instrumented,
+    session,
+    shape: shapeOf(anatomy),
+    parameters: checkpoint.parameters,
+  };
+  const lenses = new Lenses(checkpoint, device);
+  const close = async (): Promise<void> => {
+    await lenses.release();
+    await session.release();
+  };
+  try {
+    if (runs) await settleCausality(engine, ids);
+    const measured = reference && { maxAbs: await difference(engine, ids, reference), tokens: ids.length };
+    if (measured && !(measured.maxAbs <= MAX_LOGIT_DIFFERENCE)) {
+      throw new HeadscopeError(
+        'differs',
+        `The instrumented model's logits differ from the unedited model's by ${measured.maxAbs.toPrecision(3)} (at most ${MAX_LOGIT_DIFFERENCE} is allowed). Results would be wrong; please report this model.`,
+        1,
+      );
+    }
+    const runner: Runner = {
+      shape: engine.shape,
+      run: (request, onRow, options) => runRequest(engine, request, onRow, options),
+      unembed: (resid) => lenses.unembed(resid),
+      unembedFrozen: (vectors, to) => lenses.unembedFrozen(vectors, to),
+      outputWeights: (layer, head) => outputWeights(checkpoint, layer, head),
+    };
+    return { checkpoint, device, runner, measured, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Logits of the model as it is in the file, for one prompt: [tokens × vocab]. */
+async function plainLogits(
+  checkpoint: Checkpoint,
+  device: Device,
+  ids: readonly number[],
+): Promise<Float32Array> {
+  const { anatomy, model } = checkpoint;
+  const session = await device.createSession(runnable(checkpoint, model));
+  try {
+    const feeds = modelFeeds(anatomy, {
+      rows: [{ ids }],
+      indices: [0],
+      lengths: [ids.length],
+      width: ids.length,
+    });
+    const name = anatomy.unembedding!.logits;
+    const out = (await session.run(feeds, [name]))[name];
+    return out.type === 'float32' ? (out.data as Float32Array) : new Float32Array(0);
+  } finally {
+    await session.release();
+  }
+}
+
+async function difference(engine: Engine, ids: readonly number[], reference: Float32Array): Promise<number> {
+  let largest = 0;
+  await runRequest(engine, { rows: [{ ids }], logits: 'all' }, ({ logits }) => {
+    for (let i = 0; i < reference.length; i++)
+      largest = Math.max(largest, Math.abs(logits[i] - reference[i]));
+    if (reference.some((value, i) => Number.isNaN(value) !== Number.isNaN(logits[i]))) largest = Infinity;
+  });
+  return largest;
+}
+
+/** Where the graph alone did not tell whether a block is causal, one run does: no attention to later positions. */
+async function settleCausality(engine: Engine, ids: readonly number[]): Promise<void> {
+  const open = engine.anatomy.blocks.filter((block) => block.causal === null && block.kind === 'self');
+  if (open.length === 0) return;
+  const taps = [{ site: 'pattern' as const, layers: open.map((block) => block.layer) }];
+  await runRequest(engine, { rows: [{ ids }], taps, logits: 'none' }, (row: RowResult) => {
+    for (const block of open) {
+      const { data } = row.tap('pattern', block.layer);
+      const length = ids.length;
+      block.causal = data.every((value, i) => i % length <= Math.floor(i / length) % length || value === 0);
+    }
+  });
+  Object.assign(engine.shape, { causal: engine.anatomy.blocks.map((block) => block.causal === true) });
+}
+
+async function outputWeights(checkpoint: Checkpoint, layer: number, head: number): Promise<FloatTensor> {
+  const block = checkpoint.anatomy.blocks[layer];
+  const ref = block?.outputProjection;
+  const tensor = ref && checkpoint.model.graph.initializers.get(ref.name);
+  if (!tensor)
+    throw new HeadscopeError(
+      'no-site',
+      `The output projection of layer ${layer} was not recognised, so W_O is not known.`,
+    );
+  const values = await floatValues(tensor, checkpoint.sources);
+  const { headDim, dModel, heads } = block;
+  const out = new Float32Array(headDim * dModel);
+  for (let i = 0; i < headDim; i++) {
+    const row = head * headDim + i;
+    for (let j = 0; j < dModel; j++)
+      out[i * dModel + j] = ref.transposed ? values[j * heads * headDim + row] : values[row * dModel + j];
+  }
+  return { dims: [headDim, dModel], data: out };
+}
+
+/** Sessions of the model's end, made when first asked for. */
+class Lenses {
+  private readonly checkpoint: Checkpoint;
+  private readonly device: Device;
+  private plain?: Promise<Session>;
+  private frozen?: Promise<Session>;
+
+  constructor(checkpoint: Checkpoint, device: Device) {
+    this.checkpoint = checkpoint;
+    this.device = device;
+  }
+
+  async unembed(resid: FloatTensor): Promise<FloatTensor> {
+    const { model, anatomy } = this.checkpoint;
+    this.plain ??= this.device.createSession(runnable(this.checkpoint, unembeddingModel(model, anatomy)));
+    const session = await this.plain;
+    const [rows, width] = resid.dims;
+    const out = await session.run(
+      { 'headscope/lens/residual': { type: 'float32', dims: [1, rows, width], data: resid.data } },
+      ['headscope/lens/logits'],
+    );
+    const logits = out['headscope/lens/logits'];
+    return { dims: logits.dims.slice(1), data: logits.data as Float32Array };
+  }
+
+  async unembedFrozen(vectors: FloatTensor, reference: FloatTensor): Promise<FloatTensor> {
+    const { model, anatomy } = this.checkpoint;
+    this.frozen ??= this.device.createSession(
+      runnable(this.checkpoint, frozenUnembeddingModel(model, anatomy)),
+    );
+    const session = await this.frozen;
+    const tensor = (value: FloatTensor) => ({ type: 'float32' as const, dims: value.dims, data: value.data });
+    const { logits } = await session.run({ vectors: tensor(vectors), reference: tensor(reference) }, [
+      'logits',
+    ]);
+    return { dims: logits.dims, data: logits.data as Float32Array };
+  }
+
+  async release(): Promise<void> {
+    for (const session of [this.plain, this.frozen]) if (session) await (await session).release();
+  }
+}
