@@ -3,13 +3,16 @@ import { defineConfig } from 'vite';
 /** Bundles the command line into out/cli; the two runtimes stay in node_modules because they carry native code and WASM. */
 export default defineConfig({
   build: {
-    ssr: 'src/cli/headscope.ts',
+    ssr: true,
     outDir: 'out/cli',
     target: 'node20',
     emptyOutDir: true,
     minify: false,
     sourcemap: true,
-    rolldownOptions: { output: { entryFileNames: '[name].js' } },
+    rolldownOptions: {
+      input: { headscope: 'src/cli/headscope.ts', program: 'src/cli/program.ts' },
+      output: { entryFileNames: '[name].js', banner: '#!/usr/bin/env node' },
+    },
   },
   ssr: { noExternal: true, external: ['onnxruntime-node', 'onnxruntime-web'] },
 });

@@ -23,7 +23,7 @@ const toLinear = (c: number): number => (c <= 0.04045 ? c / 12.92 : ((c + 0.055)
 const fromLinear = (c: number): number => (c <= 0.0031308 ? 12.92 * c : 1.055 * c ** (1 / 2.4) - 0.055);
 
 /** sRGB in [0, 255] to Oklab. */
-export function oklab(rgb: Triple): Triple {
+function oklab(rgb: Triple): Triple {
   const [r, g, b] = rgb.map((c) => toLinear(c / 255));
   const l = Math.cbrt(0.4122214708 * r + 0.5363325363 * g + 0.0514459929 * b);
   const m = Math.cbrt(0.2119034982 * r + 0.6806995451 * g + 0.1073969566 * b);
@@ -98,8 +98,8 @@ export function colourHex(map: Uint8Array, index: number): string {
   );
 }
 
-/** Near-black or near-white, whichever is easier to read on a colour of the map. */
+/** Black or white, whichever stands out more from a colour of the map; the contrast is at least 4.5 (WCAG 2 AA). */
 export function inkOn(map: Uint8Array, index: number): string {
-  const [r, g, b] = map.subarray(3 * index, 3 * index + 3);
-  return oklab([r, g, b])[0] > 0.62 ? '#101418' : '#f4f6f8';
+  const [r, g, b] = Array.from(map.subarray(3 * index, 3 * index + 3), (c) => toLinear(c / 255));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? '#000000' : '#ffffff';
 }

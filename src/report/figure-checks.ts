@@ -3,6 +3,7 @@
 type Names = { names: readonly string[]; label: string };
 type Values = readonly (number | null)[];
 type ValueAxis = { label: string; log?: boolean; domain?: readonly [number, number] };
+type Reference = { axis: 'x' | 'y'; value: number };
 type Problem = string | undefined;
 
 /** Cells beyond which a picture shows nothing more and the document no longer loads quickly. */
@@ -112,7 +113,7 @@ export function lines(figure: {
     labels?: readonly string[];
   }[];
   interval?: string;
-  references: readonly { axis: string; value: number }[];
+  references: readonly Reference[];
 }): Problem {
   return first(
     figure.series.length === 0 ? 'there is no series' : undefined,
@@ -126,9 +127,14 @@ export function lines(figure: {
       logAxis(figure.x, series.x),
       logAxis(figure.y, [...series.y, ...(series.low ?? [])]),
     ]),
+    logAxis(figure.x, along(figure.references, 'x')),
+    logAxis(figure.y, along(figure.references, 'y')),
     intervalNamed(figure),
   );
 }
+
+const along = (references: readonly Reference[], axis: 'x' | 'y'): number[] =>
+  references.filter((reference) => reference.axis === axis).map((reference) => reference.value);
 
 const xs = (points: readonly { x: number }[]): number[] => points.map((point) => point.x);
 const ys = (points: readonly { y: number }[]): number[] => points.map((point) => point.y);
@@ -137,6 +143,7 @@ const ys = (points: readonly { y: number }[]): number[] => points.map((point) =>
 export function scatter(figure: {
   x: ValueAxis;
   y: ValueAxis;
+  references: readonly Reference[];
   series: readonly { points: readonly { x: number; y: number }[] }[];
 }): Problem {
   return first(
@@ -145,6 +152,8 @@ export function scatter(figure: {
       logAxis(figure.x, xs(series.points)),
       logAxis(figure.y, ys(series.points)),
     ]),
+    logAxis(figure.x, along(figure.references, 'x')),
+    logAxis(figure.y, along(figure.references, 'y')),
   );
 }
 

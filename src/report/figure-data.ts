@@ -11,20 +11,20 @@ export interface FigureData extends Grid {
 
 const named = ({ label, unit }: Quantity): string => (unit ? `${label} (${unit})` : label);
 
-// Names such as token texts repeat, so the index stands beside them; a name that is the index itself is not written twice.
-function axisHead(axis: CategoryAxis): string[] {
-  return isIndex(axis) ? [named(axis)] : [`${axis.label} index`, named(axis)];
+/** How an axis is written: names that repeat, as token texts do, have their index beside them. */
+function axisData(axis: CategoryAxis): { head: string[]; tokens: boolean[]; cells: (i: number) => Cell[] } {
+  const head = named(axis);
+  if (axis.names.every((name, i) => name === String(i)))
+    return { head: [head], tokens: [false], cells: (i) => [i] };
+  if (!axis.tokens && new Set(axis.names).size === axis.names.length) {
+    return { head: [head], tokens: [false], cells: (i) => [axis.names[i]] };
+  }
+  return {
+    head: [`${axis.label} index`, head],
+    tokens: [false, axis.tokens === true],
+    cells: (i) => [i, axis.names[i]],
+  };
 }
-
-function axisCells(axis: CategoryAxis, i: number): Cell[] {
-  return isIndex(axis) ? [i] : [i, axis.names[i]];
-}
-
-function axisTokens(axis: CategoryAxis): boolean[] {
-  return isIndex(axis) ? [false] : [false, axis.tokens === true];
-}
-
-const isIndex = (axis: CategoryAxis): boolean => axis.names.every((name, i) => name === String(i));
 
 function data(
   head: string[],
@@ -57,19 +57,15 @@ export function figureData(figure: Figure): FigureData {
       );
     }
     case 'bars': {
+      const categories = axisData(figure.categories);
       const banded = figure.series.some((series) => series.low);
-      const head = [
-        ...axisHead(figure.categories),
-        'series',
-        named(figure.value),
-        ...(banded ? ['low', 'high'] : []),
-      ];
+      const head = [...categories.head, 'series', named(figure.value), ...(banded ? ['low', 'high'] : [])];
       const count = figure.series.length * figure.categories.names.length;
-      return data(head, axisTokens(figure.categories), count, function* () {
+      return data(head, categories.tokens, count, function* () {
         for (const { name, values, low, high } of figure.series) {
           for (const [i, value] of values.entries()) {
             const interval = banded ? [low?.[i] ?? null, high?.[i] ?? null] : [];
-            yield [...axisCells(figure.categories, i), name, value, ...interval];
+            yield [...categories.cells(i), name, value, ...interval];
           }
         }
       });
@@ -121,45 +117,30 @@ export function figureData(figure: Figure): FigureData {
 }
 
 function heatmapData(figure: Heatmap): FigureData {
-  const { rows, columns, values, marks } = figure;
-  const width = columns.names.length;
+  const { values, marks } = figure;
+  const [rows, columns] = [axisData(figure.rows), axisData(figure.columns)];
+  const width = figure.columns.names.length;
   const marked = new Set(marks?.cells.map((cell) => cell.row * width + cell.column));
-  const head = [
-    ...axisHead(rows),
-    ...axisHead(columns),
-    named(figure.scale),
-    ...(marks ? [marks.label] : []),
-  ];
-  const tokens = [...axisTokens(rows), ...axisTokens(columns)];
-  return data(head, tokens, values.length, function* () {
+  const head = [...rows.head, ...columns.head, named(figure.scale), ...(marks ? [marks.label] : [])];
+  return data(head, [...rows.tokens, ...columns.tokens], values.length, function* () {
     for (const [i, value] of values.entries()) {
       const mark = marks ? [marked.has(i)] : [];
-      yield [...axisCells(rows, Math.floor(i / width)), ...axisCells(columns, i % width), value, ...mark];
+      yield [...rows.cells(Math.floor(i / width)), ...columns.cells(i % width), value, ...mark];
     }
   });
 }
 
 function thumbnailData(figure: Thumbnails): FigureData {
-  const { rows, columns, panel, values } = figure;
+  const { panel, values } = figure;
+  const [rows, columns] = [axisData(figure.rows), axisData(figure.columns)];
+  const width = figure.columns.names.length;
   const size = panel.rows * panel.columns;
-  const head = [
-    ...axisHead(rows),
-    ...axisHead(columns),
-    panel.rowLabel,
-    panel.columnLabel,
-    named(figure.scale),
-  ];
-  const tokens = [...axisTokens(rows), ...axisTokens(columns)];
-  return data(head, tokens, values.length, function* () {
+  const head = [...rows.head, ...columns.head, panel.rowLabel, panel.columnLabel, named(figure.scale)];
+  return data(head, [...rows.tokens, ...columns.tokens], values.length, function* () {
     for (const [i, value] of values.entries()) {
       const place = Math.floor(i / size);
-      yield [
-        ...axisCells(rows, Math.floor(place / columns.names.length)),
-        ...axisCells(columns, place % columns.names.length),
-        Math.floor((i % size) / panel.columns),
-        i % panel.columns,
-        value,
-      ];
+      const cell = [Math.floor((i % size) / panel.columns), i % panel.columns];
+      yield [...rows.cells(Math.floor(place / width)), ...columns.cells(place % width), ...cell, value];
     }
   });
 }

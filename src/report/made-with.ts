@@ -2,13 +2,14 @@ import type { Figure } from './figure-schema.ts';
 import { formatNumber } from './numbers.ts';
 import type { ReportDocument, Section } from './schema.ts';
 import type { MeasuredError, Settings } from './schema-parts.ts';
-import { prose } from './text.ts';
+import { prose, shorten, visible } from './text.ts';
 
 /** What a figure was made with: the document's provenance, with the section's and the figure's own differences on top. */
 export interface MadeWith {
   readonly checkpoint: string;
   /** Over all files of the checkpoint, external data included. */
   readonly sha256: string;
+  /** The prompt in quotes, or what the prompts were. */
   readonly prompt: string | undefined;
   readonly device: string;
   readonly dtype: string;
@@ -19,17 +20,10 @@ export interface MadeWith {
 
 export function madeWith(report: ReportDocument, section: Section, figure: Figure): MadeWith {
   const { checkpoint, device, dtype, seed, measuredError } = report.provenance;
-  const prompts = section.prompts ?? [];
-  const own =
-    prompts.length === 1
-      ? prompts[0].text
-      : prompts.length > 1
-        ? `the ${prompts.length} prompts of this section`
-        : undefined;
   return {
     checkpoint: checkpoint.name,
     sha256: checkpoint.sha256,
-    prompt: figure.context?.prompt ?? section.context?.prompt ?? own,
+    prompt: promptText(section, figure),
     device: figure.context?.device ?? section.context?.device ?? device,
     dtype,
     seed,
@@ -37,6 +31,18 @@ export function madeWith(report: ReportDocument, section: Section, figure: Figur
     measuredError: figure.context?.measuredError ?? section.context?.measuredError ?? measuredError,
   };
 }
+
+/** The nearest that was said of the prompts: of the figure, of the section, or the section's own list. */
+function promptText(section: Section, figure: Figure): string | undefined {
+  for (const context of [figure.context, section.context]) {
+    if (context?.prompt !== undefined) return quoted(context.prompt);
+    if (context?.prompts !== undefined) return prose(context.prompts);
+  }
+  const own = section.prompts ?? [];
+  return own.length > 1 ? `the ${own.length} prompts of this section` : own[0] && quoted(own[0].text);
+}
+
+const quoted = (prompt: string): string => `prompt “${shorten(visible(prompt), 160)}”`;
 
 /** A setting's value, exact. */
 export function settingText(value: Settings[string]): string {
@@ -63,7 +69,7 @@ export function madeWithLine(made: MadeWith): string {
   );
   return [
     `model ${prose(made.checkpoint)}, sha256 ${made.sha256}`,
-    ...(made.prompt === undefined ? [] : [`prompt “${prose(made.prompt)}”`]),
+    ...(made.prompt === undefined ? [] : [made.prompt]),
     `device ${prose(made.device)}, ${prose(made.dtype)}`,
     ...(settings.length === 0 ? [] : [`settings: ${settings.join('; ')}`]),
     ...(made.seed === undefined ? [] : [`seed ${made.seed}`]),

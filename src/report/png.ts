@@ -36,7 +36,7 @@ export function encodePng(image: IndexedImage): Uint8Array {
     alpha[transparent] = 0;
     parts.push(chunk('tRNS', alpha));
   }
-  parts.push(chunk('IDAT', zlibSync(scanlines, { level: 9 })), chunk('IEND', new Uint8Array(0)));
+  parts.push(chunk('IDAT', zlibSync(scanlines, { level: 6 })), chunk('IEND', new Uint8Array(0)));
   return concat(parts);
 }
 

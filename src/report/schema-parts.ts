@@ -6,14 +6,16 @@ export const fileId = v.pipe(
   v.regex(/^[a-z0-9][a-z0-9-]{0,59}$/, 'an id is made of lower-case letters, digits and hyphens, at most 60'),
 );
 
-export const finite = v.pipe(v.number(), v.finite('expected a finite number'));
+/** Beyond this the range of an axis overflows; float32 ends at 3.4e38. */
+const LARGEST = 1e150;
+const isNumber = (value: unknown): value is number => typeof value === 'number' && Math.abs(value) <= LARGEST;
+
+export const finite = v.custom<number>(isNumber, 'expected a finite number');
 export const index = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
 /** Where a list of numbers holds something that is neither finite nor null, or -1. */
 export function badNumber(values: readonly unknown[]): number {
-  return values.findIndex(
-    (value) => value !== null && !(typeof value === 'number' && Number.isFinite(value)),
-  );
+  return values.findIndex((value) => value !== null && !isNumber(value));
 }
 
 /** Says what is wrong with a list of numbers. */
@@ -64,7 +66,10 @@ export type MeasuredError = v.InferOutput<typeof MeasuredErrorSchema>;
 
 /** What a figure was made with, where that differs from the document. */
 export const FigureContextSchema = v.object({
+  /** The one prompt. */
   prompt: v.optional(v.string()),
+  /** Or what the prompts were, in words: "64 prompt pairs". */
+  prompts: v.optional(v.string()),
   device: v.optional(v.string()),
   settings: v.optional(SettingsSchema),
   measuredError: v.optional(MeasuredErrorSchema),

@@ -5,12 +5,12 @@
 const UNSEEN =
   /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Noncharacter_Code_Point}\u{ad}\u{200b}\u{2060}-\u{2064}\u{feff}\u{fff9}-\u{fffb}\u{e0000}-\u{e0fff}]/gu;
 
-/** Replaces what a reader could not see: a newline becomes ␊, a lone surrogate �, U+202E the word ⟨U+202E⟩. */
+/** Replaces what a reader could not see: a newline becomes ↵, a lone surrogate �, U+202E the word ⟨U+202E⟩. */
 export function visible(text: string): string {
   return text.replace(UNSEEN, (character) => {
     const code = character.codePointAt(0)!;
-    if (code < 0x20) return String.fromCharCode(0x2400 + code);
-    if (code === 0x7f) return '\u2421';
+    if (character === '\n') return '↵';
+    if (character === '\t') return '⇥';
     if (code >= 0xd800 && code <= 0xdfff) return '\ufffd';
     return `⟨U+${code.toString(16).toUpperCase().padStart(4, '0')}⟩`;
   });
@@ -59,8 +59,8 @@ export function textWidth(text: string, fontSize: number): number {
     )
       em += 1;
     else if (/[iljtfrI.,:;'|!()[\] ]/.test(character)) em += 0.34;
-    else if (/[mwMW@%]/.test(character)) em += 0.9;
-    else em += /\p{Lu}/u.test(character) ? 0.68 : 0.57;
+    else if (/[mwMW@%−+=<>|Δ]/.test(character)) em += 0.86;
+    else em += /\p{Lu}/u.test(character) ? 0.68 : 0.61;
   }
   return em * fontSize;
 }

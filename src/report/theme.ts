@@ -28,7 +28,7 @@ const SERIES: readonly Role[] = ['series1', 'series2', 'series3', 'series4', 'se
 export const seriesColour = (i: number): string => colour(SERIES[i % SERIES.length]);
 
 /** Symbols tell series apart where colours cannot. */
-const SYMBOLS = ['circle', 'rect', 'triangle', 'diamond', 'roundRect', 'pin'];
+const SYMBOLS = ['circle', 'rect', 'triangle', 'diamond'];
 export const seriesSymbol = (i: number): string =>
   SYMBOLS[(i + Math.floor(i / SERIES.length)) % SYMBOLS.length];
 

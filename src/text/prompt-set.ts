@@ -95,7 +95,10 @@ const READERS: { readonly [K in keyof Required<PromptItem>]: (value: unknown) =>
   },
   focus: (value) => {
     const [start, end, ...more] = Array.isArray(value) ? (value as unknown[]) : [];
-    check(isId(start) && isId(end) && more.length === 0 && start < end, '"focus" must be [start, end] with 0 ≤ start < end');
+    check(
+      isId(start) && isId(end) && more.length === 0 && start < end,
+      '"focus" must be [start, end] with 0 ≤ start < end',
+    );
     return [start, end];
   },
   label: (value) => oneOf(value, LABELS, 'label'),
@@ -109,17 +112,26 @@ function readItem(source: string): PromptItem {
   } catch (error) {
     throw new BadLine(`not JSON (${(error as Error).message}); each line must be one complete object`);
   }
-  check(typeof value === 'object' && value !== null && !Array.isArray(value), 'not a JSON object such as {"prompt": "..."}');
+  check(
+    typeof value === 'object' && value !== null && !Array.isArray(value),
+    'not a JSON object such as {"prompt": "..."}',
+  );
   const fields = value as Record<string, unknown>;
   const unknown = Object.keys(fields).find((key) => !Object.hasOwn(READERS, key));
-  check(unknown === undefined, `unknown field "${unknown}"; the fields are ${Object.keys(READERS).join(', ')}`);
+  check(
+    unknown === undefined,
+    `unknown field "${unknown}"; the fields are ${Object.keys(READERS).join(', ')}`,
+  );
   check(fields.prompt !== undefined, 'no "prompt"');
   const item = Object.fromEntries(
     Object.entries(fields).map(([key, field]) => [key, READERS[key as keyof PromptItem](field)]),
   ) as unknown as PromptItem;
 
   check(item.answer === undefined || item.answerIds === undefined, 'has both "answer" and "answerIds"');
-  check(item.distractor === undefined || item.distractorIds === undefined, 'has both "distractor" and "distractorIds"');
+  check(
+    item.distractor === undefined || item.distractorIds === undefined,
+    'has both "distractor" and "distractorIds"',
+  );
   const hasAnswer = item.answer !== undefined || item.answerIds !== undefined;
   const hasDistractor = item.distractor !== undefined || item.distractorIds !== undefined;
   check(hasAnswer || !hasDistractor, 'has a "distractor" but no "answer"');
@@ -148,11 +160,15 @@ function textOrTexts(value: unknown, key: string): string | string[] {
   return Array.isArray(value) ? texts(value, key) : text(value, key);
 }
 
-const isId = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+const isId = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 
 function ids(value: unknown, key: string): number[] {
-  check(Array.isArray(value) && value.length > 0 && value.every(isId), `"${key}" must be a list of token ids`);
-  return value as number[];
+  check(
+    Array.isArray(value) && value.length > 0 && value.every(isId),
+    `"${key}" must be a list of token ids`,
+  );
+  return value;
 }
 
 function oneOf<T extends string>(value: unknown, allowed: readonly T[], key: string): T {

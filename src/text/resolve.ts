@@ -29,7 +29,8 @@ export interface ResolvedPrompt {
  */
 export function resolvePrompt(tokenizer: Tokenizer, item: PromptItem): ResolvedPrompt {
   const prompt = encodeNonEmpty(tokenizer, item.prompt, 'prompt');
-  const corrupt = item.corrupt === undefined ? undefined : encodeNonEmpty(tokenizer, item.corrupt, 'corrupt prompt');
+  const corrupt =
+    item.corrupt === undefined ? undefined : encodeNonEmpty(tokenizer, item.corrupt, 'corrupt prompt');
   const answers = tokenIds(tokenizer, item.answer, item.answerIds);
   const distractors = tokenIds(tokenizer, item.distractor, item.distractorIds);
   const both = answers.find((id) => distractors.includes(id));
@@ -78,10 +79,17 @@ export function resolvePromptSet(
   return { prompts, problems: problems.sort((a, b) => a.line - b.line) };
 }
 
-function encodeNonEmpty(tokenizer: Tokenizer, text: string, what: string): { ids: readonly number[]; unknown: readonly string[] } {
+function encodeNonEmpty(
+  tokenizer: Tokenizer,
+  text: string,
+  what: string,
+): { ids: readonly number[]; unknown: readonly string[] } {
   const encoded = encodePrompt(tokenizer, text);
   if (encoded.empty) {
-    throw new HeadscopeError('empty-prompt', `The ${what} ${JSON.stringify(text)} has no token. Write some text.`);
+    throw new HeadscopeError(
+      'empty-prompt',
+      `The ${what} ${JSON.stringify(text)} has no token. Write some text.`,
+    );
   }
   return encoded;
 }
@@ -105,5 +113,8 @@ function choiceIds(tokenizer: Tokenizer, choice: string): number[] {
   const single = singleToken(tokenizer, choice);
   const ids = single === undefined ? tokenizer.encode(choice, { addSpecialTokens: false }) : [single];
   if (ids.length > 0) return ids;
-  throw new HeadscopeError('empty-prompt', `The choice ${JSON.stringify(choice)} has no token. Write some text.`);
+  throw new HeadscopeError(
+    'empty-prompt',
+    `The choice ${JSON.stringify(choice)} has no token. Write some text.`,
+  );
 }

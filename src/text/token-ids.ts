@@ -8,7 +8,10 @@ import type { Tokenizer } from './tokenizer/tokenizer.ts';
  */
 export function tokenIdsTokenizer(vocabSize: number): Tokenizer {
   if (!Number.isInteger(vocabSize) || vocabSize < 1) {
-    throw new HeadscopeError('bad-token-ids', `A vocabulary of ${vocabSize} tokens makes no prompt possible.`);
+    throw new HeadscopeError(
+      'bad-token-ids',
+      `A vocabulary of ${vocabSize} tokens makes no prompt possible.`,
+    );
   }
   const exists = (id: number): boolean => Number.isInteger(id) && id >= 0 && id < vocabSize;
   return {

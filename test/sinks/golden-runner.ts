@@ -79,6 +79,8 @@ export interface Changes {
   residual?: (data: Float32Array, prompt: number, layer: number) => void;
   /** Value norms, which the golden data does not hold. [heads × T] */
   valueNorm?: (prompt: number, layer: number) => Float32Array;
+  /** A final norm and unembedding, which the golden data does not hold; logits then come from it. */
+  head?: Pick<Runner, 'unembed' | 'unembedFrozen'>;
 }
 
 /** Plays golden data back as if a model ran. Rows must be golden prompts without edits. */
@@ -91,13 +93,16 @@ export function goldenRunner(golden: Golden, changes: Changes = {}): Runner & { 
     changes.residual?.(copy, prompt, site === 'resid_post' ? layer + 1 : layer);
     return { dims, data: copy };
   };
-  const run: Runner['run'] = (request, onRow, options) => {
+  const run: Runner['run'] = async (request, onRow, options) => {
     requests.push(request);
-    request.rows.forEach(({ ids }, index) => {
+    for (const [index, { ids }] of request.rows.entries()) {
       const prompt = golden.prompts.findIndex((known) => known.ids.join() === ids.join());
       if (prompt < 0) throw new Error('not a golden prompt');
       const { vocab } = shape;
-      const logits = golden.tensor(`p${prompt}.logits`).data;
+      const final = residual(prompt, 'resid_post', shape.layers - 1);
+      const logits = changes.head
+        ? (await changes.head.unembed(final)).data
+        : golden.tensor(`p${prompt}.logits`).data;
       const result: RowResult = {
         index,
         ids,
@@ -115,13 +120,20 @@ export function goldenRunner(golden: Golden, changes: Changes = {}): Runner & { 
       };
       onRow(result);
       options?.onProgress?.(index + 1, request.rows.length);
-    });
-    return Promise.resolve();
+    }
   };
   const unused = (): never => {
     throw new Error('golden data cannot do this');
   };
-  return { shape, run, unembed: unused, outputWeights: unused, requests };
+  const head = changes.head ?? { unembed: unused, unembedFrozen: unused };
+  return {
+    shape,
+    run,
+    unembed: head.unembed,
+    unembedFrozen: head.unembedFrozen,
+    outputWeights: unused,
+    requests,
+  };
 }
 
 function summaries(

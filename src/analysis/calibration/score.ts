@@ -1,22 +1,31 @@
 import { HeadscopeError } from '../../errors.ts';
 import { argmax, logSumExp } from '../lens/distribution.ts';
 import { mean } from '../stats.ts';
+import type { ResolvedPrompt } from '../../text/resolve.ts';
 
-/** A prompt with its right next token; with `choices` it is a multiple choice among these tokens. */
+/** A prompt with its right next token, or tokens when several are right; with `choices` it is a multiple choice among these. */
 export interface LabelledPrompt {
   readonly ids: readonly number[];
-  readonly answer: number;
-  /** Candidate next tokens, the answer among them. */
+  readonly answers: readonly number[];
+  /** Candidate next tokens, the answers among them. */
   readonly choices?: readonly number[];
 }
+
+/** A resolved prompt set as labelled prompts; a choice of several tokens is told by its first. */
+export const labelledPrompts = (prompts: readonly ResolvedPrompt[]): LabelledPrompt[] =>
+  prompts.map(({ ids, answers, choices }) => ({
+    ids,
+    answers,
+    ...(choices.length > 0 && { choices: choices.map(([first]) => first) }),
+  }));
 
 export type Metric = 'accuracy' | 'logprob';
 
 /** One score per example. */
 export interface Scores {
-  /** 1 when the model answers right, else 0. */
+  /** 1 when the model's most likely token is an answer, else 0. */
   readonly accuracy: Float64Array;
-  /** Log-probability of the answer over the whole vocabulary, in nats. */
+  /** Log-probability of the answers together over the whole vocabulary, in nats. */
   readonly logprob: Float64Array;
 }
 
@@ -50,24 +59,25 @@ export function scoreInto(
   example: LabelledPrompt,
   logits: Float32Array,
 ): void {
-  const { answer, choices } = example;
+  const { answers, choices } = example;
   const chosen = choices === undefined ? argmax(logits) : choices[argmax(choices.map((id) => logits[id]))];
-  scores.accuracy[index] = chosen === answer ? 1 : 0;
-  scores.logprob[index] = logits[answer] - logSumExp(logits);
+  scores.accuracy[index] = answers.includes(chosen) ? 1 : 0;
+  scores.logprob[index] = logSumExp(answers.map((id) => logits[id])) - logSumExp(logits);
 }
 
 /** @throws HeadscopeError `bad-example`, naming the example by its number from 1 */
 export function checkExamples(examples: readonly LabelledPrompt[], vocab: number): void {
-  for (const [i, { ids, answer, choices }] of examples.entries()) {
+  for (const [i, { ids, answers, choices }] of examples.entries()) {
     const fail = (what: string): never => {
       throw new HeadscopeError('bad-example', `Example ${i + 1} ${what}.`);
     };
     if (ids.length === 0) fail('has an empty prompt');
-    for (const id of [answer, ...(choices ?? [])])
+    if (answers.length === 0) fail('has no answer');
+    for (const id of [...answers, ...(choices ?? [])])
       if (!Number.isInteger(id) || id < 0 || id >= vocab)
         fail(`has token ${id}, outside the vocabulary of ${vocab}`);
     if (choices === undefined) continue;
-    if (!choices.includes(answer)) fail('has an answer that is not among its choices');
+    if (!answers.every((id) => choices.includes(id))) fail('has an answer that is not among its choices');
     if (new Set(choices).size < choices.length)
       fail('has two choices that begin with the same token, so that they cannot be told apart');
   }

@@ -7,15 +7,16 @@ import {
   type RunOptions,
   type Runner,
 } from '../../instrument/runner.ts';
-import { freezeNorm, type FinalNorm } from './frozen-norm.ts';
+import { mean } from '../stats.ts';
 import { residualParts, type ResidualPart } from './parts.ts';
+import { biasLogits, unembedFrozenEach } from './unembedding.ts';
 
 export interface AttributionRequest {
   readonly ids: readonly number[];
-  /** Token id. */
-  readonly answer: number;
-  /** Token id; without it the answer's own logit is attributed. */
-  readonly distractor?: number;
+  /** Token ids; of several the mean logit counts. */
+  readonly answers: readonly number[];
+  /** Token ids; without any the answers' own logit is attributed. */
+  readonly distractors?: readonly number[];
 }
 
 export interface LayerValue {
@@ -25,7 +26,7 @@ export interface LayerValue {
 
 /** How much each part of the model adds to the logit difference, in logits. */
 export interface Attribution {
-  /** logit(answer) − logit(distractor) of the model at the last position. */
+  /** Mean logit of the answers − mean logit of the distractors, of the model at the last position. */
   readonly logitDifference: number;
   /** The token and position embeddings. */
   readonly embedding: number;
@@ -38,13 +39,12 @@ export interface Attribution {
   readonly constant: number;
   /** |sum of all parts − logitDifference|; numerical noise when the parts are the whole. */
   readonly error: number;
-  readonly finalNorm: FinalNorm;
   readonly notes: readonly string[];
 }
 
 /**
  * Direct logit attribution at the last position: every part's contribution to the residual stream, through the final norm with
- * its scale frozen at this prompt's value, dotted with W_U[answer] − W_U[distractor]. The parts add up to the logit difference.
+ * its scale frozen at this prompt's value, dotted with W_U[answers] − W_U[distractors]. The parts add up to the logit difference.
  * @throws HeadscopeError `bad-setting`, `not-available` when the graph shows no per-head results or residual stream, and what `Runner.run` throws
  */
 export async function attributeLogits(
@@ -55,23 +55,22 @@ export async function attributeLogits(
   const { shape } = runner;
   check(shape, request);
   const { parts, final, logits, bent } = await residualParts(runner, request.ids, options);
-  const norm = await freezeNorm(runner, final);
-  const tokens = request.distractor === undefined ? [request.answer] : [request.answer, request.distractor];
-  const difference = (of: (index: number) => number): number => of(0) - (tokens.length > 1 ? of(1) : 0);
+  const { answers, distractors = [] } = request;
+  const difference = (logits: Float32Array): number =>
+    mean(answers.map((id) => logits[id])) -
+    (distractors.length === 0 ? 0 : mean(distractors.map((id) => logits[id])));
 
   const vectors = { dims: [parts.length, shape.dModel], data: new Float32Array(parts.length * shape.dModel) };
   parts.forEach(({ vector }, i) => vectors.data.set(vector, i * shape.dModel));
-  const frozen = await norm.logits(vectors, tokens);
-  const valued = parts.map((part, i) => ({
-    ...part,
-    value: difference((t) => frozen.data[i * tokens.length + t]),
-  }));
+  const values: number[] = [];
+  await unembedFrozenEach(runner, vectors, final, (i, frozen) => (values[i] = difference(frozen)));
+  const valued = parts.map((part, i) => ({ ...part, value: values[i] }));
   const ofKind = (kind: ResidualPart['kind']): typeof valued => valued.filter((part) => part.kind === kind);
   const perLayer = (kind: ResidualPart['kind']): LayerValue[] =>
     ofKind(kind).map(({ layer, value }) => ({ layer, value }));
 
-  const constant = difference((t) => norm.constant[tokens[t]]);
-  const logitDifference = difference((t) => logits[tokens[t]]);
+  const constant = difference(await biasLogits(runner, final));
+  const logitDifference = difference(logits);
   const attentionBias = perLayer('attention-bias');
   return {
     logitDifference,
@@ -86,7 +85,6 @@ export async function attributeLogits(
     mlps: perLayer('rest'),
     constant,
     error: Math.abs(valued.reduce((sum, { value }) => sum + value, constant) - logitDifference),
-    finalNorm: norm.kind,
     notes: notes(shape.layers, shape.layers - attentionBias.length, bent.length),
   };
 }
@@ -104,8 +102,10 @@ function notes(layers: number, unseen: number, bent: number): string[] {
   return out;
 }
 
-function check(shape: ModelShape, { ids, answer, distractor }: AttributionRequest): void {
-  for (const id of [answer, ...(distractor === undefined ? [] : [distractor])])
+function check(shape: ModelShape, { ids, answers, distractors = [] }: AttributionRequest): void {
+  if (answers.length === 0)
+    throw new HeadscopeError('bad-setting', 'Direct logit attribution needs at least one answer token.');
+  for (const id of [...answers, ...distractors])
     if (!Number.isInteger(id) || id < 0 || id >= shape.vocab)
       throw new HeadscopeError('bad-setting', `Token ${id} is outside the vocabulary of ${shape.vocab}.`);
   if (ids.length === 0)

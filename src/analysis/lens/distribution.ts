@@ -10,6 +10,8 @@ export interface TokenScore {
 export function logSumExp(logits: ArrayLike<number>): number {
   let top = -Infinity;
   for (let i = 0; i < logits.length; i++) if (logits[i] > top) top = logits[i];
+  // A model may rule words out with a logit of −∞.
+  if (top === -Infinity) return -Infinity;
   let sum = 0;
   for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i] - top);
   return top + Math.log(sum);

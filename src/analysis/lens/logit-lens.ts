@@ -7,14 +7,14 @@ import {
   type TokenPos,
 } from '../../instrument/runner.ts';
 import { klDivergence, logSumExp, rankOf, topTokens, type TokenScore } from './distribution.ts';
-import { unembedEach } from './frozen-norm.ts';
+import { unembedEach } from './unembedding.ts';
 
 export interface LensRequest {
   readonly ids: readonly number[];
   /** Positions to read; only the last by default. */
   readonly positions?: readonly TokenPos[];
-  /** A token to follow through the layers. */
-  readonly answer?: number;
+  /** Tokens to follow through the layers, as one when there are several. */
+  readonly answers?: readonly number[];
   /** Tokens listed per layer. Default 10. */
   readonly top?: number;
 }
@@ -25,7 +25,7 @@ export interface LensReading {
   readonly layer: LayerIndex;
   readonly position: TokenPos;
   readonly top: readonly TokenScore[];
-  /** Rank (0 is the most likely) and log-probability in nats of the followed token. */
+  /** Rank of the best followed token (0 is the most likely), and log-probability of all of them in nats. */
   readonly answer: { readonly rank: number; readonly logprob: number } | null;
   /** KL(model's output ‖ this layer's) in nats. */
   readonly klToFinal: number;
@@ -49,7 +49,7 @@ export async function logitLens(
   options: RunOptions = {},
 ): Promise<LogitLens> {
   const { shape } = runner;
-  const { ids, answer = null, top = 10 } = request;
+  const { ids, answers = [], top = 10 } = request;
   const last = ids.length - 1;
   const positions = request.positions ?? [last];
   check(runner, request, positions);
@@ -88,10 +88,7 @@ export async function logitLens(
         layer: s === 0 ? shape.layers : s - 1,
         position,
         top: topTokens(logits, top),
-        answer:
-          answer === null
-            ? null
-            : { rank: rankOf(logits, answer), logprob: logits[answer] - logSumExp(logits) },
+        answer: answers.length === 0 ? null : followed(logits, answers),
         klToFinal: klDivergence(final, logits),
       };
       if (s === 0) finalReading = reading;
@@ -102,21 +99,30 @@ export async function logitLens(
   return { readings, error };
 }
 
+function followed(logits: Float32Array, answers: readonly number[]): { rank: number; logprob: number } {
+  return {
+    rank: Math.min(...answers.map((id) => rankOf(logits, id))),
+    logprob: logSumExp(answers.map((id) => logits[id])) - logSumExp(logits),
+  };
+}
+
 /** Largest difference of two rows of logits as log-probabilities. */
 function logprobDistance(a: Float32Array, b: Float32Array): number {
   const shift = logSumExp(a) - logSumExp(b);
-  return a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i] - shift)), 0);
+  // Words ruled out by both have −∞, whose difference is no number.
+  return a.reduce((most, x, i) => (x === -Infinity && b[i] === x ? most : Math.max(most, Math.abs(x - b[i] - shift))), 0);
 }
 
-function check({ shape }: Runner, { ids, answer }: LensRequest, positions: readonly TokenPos[]): void {
+function check({ shape }: Runner, { ids, answers = [] }: LensRequest, positions: readonly TokenPos[]): void {
   for (const position of positions)
     if (!Number.isInteger(position) || position < 0 || position >= ids.length)
       throw new HeadscopeError(
         'bad-setting',
         `Position ${position} does not exist in a prompt of ${ids.length} tokens.`,
       );
-  if (answer !== undefined && !(Number.isInteger(answer) && answer >= 0 && answer < shape.vocab))
-    throw new HeadscopeError('bad-setting', `Token ${answer} is outside the vocabulary of ${shape.vocab}.`);
+  for (const id of answers)
+    if (!(Number.isInteger(id) && id >= 0 && id < shape.vocab))
+      throw new HeadscopeError('bad-setting', `Token ${id} is outside the vocabulary of ${shape.vocab}.`);
   const missing = shape.sites.findIndex((sites) => !sites.includes('resid_pre'));
   if (missing >= 0 || !shape.sites[shape.layers - 1].includes('resid_post'))
     throw new HeadscopeError(

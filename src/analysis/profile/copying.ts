@@ -1,5 +1,5 @@
 import type { HeadRef, RowResult, Runner, TokenPos } from '../../instrument/runner.ts';
-import { oddLogits } from '../lens/frozen-norm.ts';
+import { unembedFrozenEach } from '../lens/unembedding.ts';
 
 /**
  * How far a head writes what it looks at, from the model's own activations: the percentile, among the whole vocabulary, that the
@@ -7,7 +7,7 @@ import { oddLogits } from '../lens/frozen-norm.ts';
  * weight. 1 is a perfect copier, 0.5 chance, below it the head suppresses what it sees.
  *
  * The published OV score uses W_V W_O between the embeddings; a graph need not hold those apart, so the head's result on real
- * positions takes their place. Biases of norm and unembedding cancel (`oddLogits`), which leaves W_U applied to the result.
+ * positions takes their place, unembedded without the biases of norm and unembedding.
  */
 export class CopyingTally {
   readonly #sum: Float64Array;
@@ -40,7 +40,7 @@ export class CopyingTally {
       const from = (head.head * tokens + q) * dModel;
       vectors.set(result.subarray(from, from + dModel), i * dModel);
     });
-    await oddLogits(runner, { dims: [queries.length, dModel], data: vectors }, (i, logits) => {
+    await unembedFrozenEach(runner, { dims: [queries.length, dModel], data: vectors }, null, (i, logits) => {
       const attention = pattern.subarray(
         (head.head * tokens + queries[i]) * tokens,
         (head.head * tokens + queries[i] + 1) * tokens,

@@ -11,19 +11,11 @@ import {
 } from '../../instrument/runner.ts';
 import { seededRandom } from '../../random.ts';
 import { CopyingTally } from './copying.ts';
-import { effectiveRank } from './effective-rank.ts';
+import { addScores, newSums, RANK_TOKENS, type Sums } from './head-sums.ts';
 import { layerChunks } from './layer-chunks.ts';
-import { matchingScore } from './matching.ts';
-import {
-  attentionDistance,
-  duplicateTokenScore,
-  inductionOffFirst,
-  inductionScore,
-  previousTokenScore,
-  rowEntropy,
-  shareOnFirst,
-} from './pattern-scores.ts';
 import { repeatedSegments } from './repeated-segments.ts';
+import { roleOf, type Role } from './role.ts';
+import { IDLE_SHARE } from './writes.ts';
 
 export interface ProfileSettings {
   /** Random prompts. Default 8. */
@@ -56,7 +48,13 @@ export interface HeadProfile extends HeadRef {
   readonly first: number;
   /** Of the pattern; null above 128 tokens. */
   readonly effectiveRank: number | null;
-  /** 0 to 1, 0.5 is chance; null when it was left out or the graph shows no results. */
+  /** How much the head's output varies, as a share of the residual stream; null when the graph shows no results. */
+  readonly writes: number | null;
+  /** Writes next to nothing, so that its pattern has no effect. */
+  readonly idle: boolean;
+  /** What the pattern looks like; null when no score is clear. */
+  readonly role: Role | null;
+  /** 0 to 1, 0.5 is chance; null when it was left out, the head is idle or the graph shows no results. */
   readonly copying: number | null;
   /** Standard deviations; null when the graph shows no scores. */
   readonly matching: number | null;
@@ -74,8 +72,6 @@ export interface Profile {
   readonly heads: readonly HeadProfile[];
   readonly notes: readonly string[];
 }
-
-const RANK_TOKENS = 128;
 
 /**
  * Scores every head on `[bos] s s`, random segments s repeated twice, and averages over the prompts.
@@ -99,7 +95,7 @@ export async function profileHeads(
   const queries = rows.map(() => random.sample(range(start + 1, tokens), copyQueries));
 
   const profiles: HeadProfile[] = [];
-  const chunks = layerChunks(layers, (layer) => bytesOf(shape, layer, tokens, copyQueries > 0) * segments);
+  const chunks = layerChunks(layers, (layer) => bytesOf(shape, layer, tokens) * segments);
   for (const [i, chunk] of chunks.entries()) {
     const heads = chunk.flatMap((layer) => range(0, shape.heads[layer]).map((head) => ({ layer, head })));
     const sums = heads.map(() => newSums());
@@ -111,7 +107,7 @@ export async function profileHeads(
     };
     const onProgress = (done: number): void =>
       options.onProgress?.(i * segments + done, chunks.length * segments);
-    await runner.run({ rows, taps: taps(shape, chunk, copyQueries > 0), logits: 'none' }, onRow, {
+    await runner.run({ rows, taps: taps(shape, chunk), logits: 'none' }, onRow, {
       ...options,
       onProgress,
     });
@@ -131,55 +127,6 @@ export async function profileHeads(
   };
 }
 
-interface Sums {
-  induction: number;
-  inductionOffFirst: number;
-  previousToken: number;
-  duplicateToken: number;
-  entropy: number;
-  distance: number;
-  first: number;
-  effectiveRank: number | null;
-  matching: number | null;
-}
-
-const newSums = (): Sums => ({
-  induction: 0,
-  inductionOffFirst: 0,
-  previousToken: 0,
-  duplicateToken: 0,
-  entropy: 0,
-  distance: 0,
-  first: 0,
-  effectiveRank: 0,
-  matching: 0,
-});
-
-function addScores(
-  sums: Sums,
-  shape: ModelShape,
-  row: RowResult,
-  { layer, head }: HeadRef,
-  start: number,
-  length: number,
-): void {
-  const tokens = row.ids.length;
-  const matrix = (site: Site): Float32Array =>
-    row.tap(site, layer).data.subarray(head * tokens * tokens, (head + 1) * tokens * tokens);
-  const pattern = matrix('pattern');
-  sums.induction += inductionScore(pattern, tokens, start, length);
-  sums.inductionOffFirst += inductionOffFirst(pattern, tokens, start, length);
-  sums.previousToken += previousTokenScore(pattern, tokens);
-  sums.duplicateToken += duplicateTokenScore(pattern, row.ids) ?? 0;
-  sums.entropy += rowEntropy(pattern, tokens);
-  sums.distance += attentionDistance(pattern, tokens);
-  sums.first += shareOnFirst(pattern, tokens);
-  if (tokens > RANK_TOKENS) sums.effectiveRank = null;
-  else if (sums.effectiveRank !== null) sums.effectiveRank += effectiveRank(pattern, tokens);
-  if (!shape.sites[layer].includes('scores')) sums.matching = null;
-  else if (sums.matching !== null) sums.matching += matchingScore(matrix('scores'), tokens, start, length);
-}
-
 function profileOf(head: HeadRef, sums: Sums, prompts: number, copying: number | null): HeadProfile {
   const averaged = Object.fromEntries(
     Object.entries(sums).map(([name, sum]: [string, number | null]) => [
@@ -187,13 +134,21 @@ function profileOf(head: HeadRef, sums: Sums, prompts: number, copying: number |
       sum === null ? null : sum / prompts,
     ]),
   ) as unknown as Sums;
-  return { ...head, name: headName(head), ...averaged, copying };
+  const idle = averaged.writes !== null && averaged.writes < IDLE_SHARE;
+  // What an idle head writes is rounding noise, and its direction means nothing.
+  return {
+    ...head,
+    name: headName(head),
+    ...averaged,
+    idle,
+    role: roleOf(averaged),
+    copying: idle ? null : copying,
+  };
 }
 
 function taps(
   shape: ModelShape,
   layers: readonly LayerIndex[],
-  results: boolean,
 ): { site: Site; layers: readonly LayerIndex[] }[] {
   const missing = layers.find((layer) => !shape.sites[layer].includes('pattern'));
   if (missing !== undefined)
@@ -202,14 +157,13 @@ function taps(
       `Head profiles need attention patterns, and the graph does not show them for layer ${missing}.`,
       1,
     );
-  const wanted: Site[] = ['pattern', 'scores', ...(results ? (['result'] as const) : [])];
-  return wanted
+  return (['pattern', 'scores', 'result', 'resid_pre'] as const)
     .map((site) => ({ site, layers: layers.filter((layer) => shape.sites[layer].includes(site)) }))
     .filter((tap) => tap.layers.length > 0);
 }
 
-const bytesOf = (shape: ModelShape, layer: LayerIndex, tokens: number, results: boolean): number =>
-  4 * shape.heads[layer] * tokens * (2 * tokens + (results ? shape.dModel : 0));
+const bytesOf = (shape: ModelShape, layer: LayerIndex, tokens: number): number =>
+  4 * tokens * (shape.heads[layer] * (2 * tokens + shape.dModel) + shape.dModel);
 
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
 

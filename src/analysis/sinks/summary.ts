@@ -41,6 +41,11 @@ export interface SummaryRule {
    * almost for free, because the early queries have few keys to choose from.
    */
   readonly enrichment?: number;
+  /**
+   * A token must be a sink in this share of the prompts, and in at least five of them (all, when there are fewer). Default 0.1. With many
+   * tokens and heads some rare token is always well attended by chance.
+   */
+  readonly prompts?: number;
 }
 
 interface Tally {
@@ -80,8 +85,8 @@ export class SinkTally {
     for (const [token, tally] of this.#tokens) {
       tally.occurrences = this.#occurrences.get(token) ?? 0;
       const heads = sinkHeads(tally, rule);
-      // One prompt is no pattern when there are more to look at.
-      if (heads.length > 0 && tally.prompts.size >= Math.min(2, this.#prompts))
+      const needed = Math.max(Math.min(5, this.#prompts), (rule.prompts ?? 0.1) * this.#prompts);
+      if (heads.length > 0 && tally.prompts.size >= needed)
         tokens.push({ token, ...counts(tally), heads });
     }
     tokens.sort((a, b) => strength(b) - strength(a) || (a.token < b.token ? -1 : 1));

@@ -89,14 +89,17 @@ export interface Domain {
  * @param values everything drawn along this axis: points, bands, reference lines
  */
 export function axisDomain(axis: ValueAxis, values: Iterable<number | null>, ticks = 5): Domain {
-  const [low, high] = axis.domain ?? extent(values) ?? [0, 1];
+  const all = [...(axis.domain ?? values)];
+  const [low, high] = extent(all) ?? [0, 1];
   if (axis.log) {
     if (axis.domain) return { min: low, max: high, log: true };
     const min = 10 ** Math.floor(Math.log10(low));
     return { min, max: Math.max(10 * min, 10 ** Math.ceil(Math.log10(high))), log: true };
   }
   const span = high - low || Math.abs(high) || 1;
-  const interval = roundStep(span / ticks);
+  // No ticks between whole numbers where all values are: layers and heads have no halves.
+  const whole = all.every((value) => value === null || Number.isInteger(value));
+  const interval = Math.max(roundStep(span / ticks), whole ? 1 : 0);
   if (axis.domain) return { min: low, max: high, interval, log: false };
   const min = Math.floor(low / interval + 1e-9) * interval;
   const max = Math.ceil(high / interval - 1e-9) * interval;

@@ -18,6 +18,7 @@ import { referenceLines, whiskers } from './marks.ts';
 
 const WIDEST = 1000;
 const PLOT_HEIGHT = 220;
+const WIDEST_BAR = 44;
 
 /** Bars from zero, upright; few of them with long names lie down. */
 export function barsChart(figure: Bars): Chart {
@@ -36,21 +37,22 @@ export function barsChart(figure: Bars): Chart {
     ...figure.references.map((reference) => reference.value),
   ]);
   const each = figure.series.length === 1 ? 18 : 10 * figure.series.length + 8;
-  const step = lying ? Math.max(20, each) : Math.max(3, Math.min(each + 6, 900 / count));
-  const along = Math.max(lying ? 40 : 260, count * step);
-  const upright = !lying && needsUpright(figure.categories, step);
+  const needed = lying ? Math.max(20, each) : Math.max(3, Math.min(each + 6, 900 / count));
+  const along = Math.max(lying ? 40 : 260, count * needed);
+  const upright = !lying && needsUpright(figure.categories, along / count);
   const left = (lying ? categoryRoom(figure.categories, true) : numbersWidth(value) + 14 + TITLE_ROOM) + 2;
   const right = lying ? numbersWidth(value) / 2 + 8 : 16;
-  const width = lying ? 620 : Math.min(WIDEST, Math.ceil(left + along + right));
+  const width = lying ? 504 : Math.min(WIDEST, Math.ceil(left + along + right));
   const legend = layLegend(legendItems(figure), 4, width - 8);
   const top = legend.height + 12;
   const bottom = lying ? 26 + TITLE_ROOM : categoryRoom(figure.categories, false, upright) + 4;
   const height = top + (lying ? along : PLOT_HEIGHT) + bottom;
   const box = { left, top, width: width - left - right, height: height - top - bottom };
-  const bar = Math.max(1, (0.78 * (lying ? box.height : box.width)) / count / figure.series.length);
+  const step = (lying ? box.height : box.width) / count;
+  const bar = Math.max(1, Math.min(WIDEST_BAR, (0.78 * step) / figure.series.length));
   const names = categoryAxis({
     axis: figure.categories,
-    step: (lying ? box.height : box.width) / count,
+    step,
     side: lying ? 'left' : 'bottom',
     upright,
     inverse: lying,
@@ -74,7 +76,8 @@ export function barsChart(figure: Bars): Chart {
         barWidth: bar,
         barGap: '0%',
         data: series.values.map((v) => v ?? '-'),
-        itemStyle: { color: seriesColour(i) },
+        // A whisker must be seen inside its bar.
+        itemStyle: { color: seriesColour(i), opacity: series.low ? 0.6 : 1 },
       })),
       ...figure.series.flatMap((series, i) => {
         if (!series.low || !series.high) return [];

@@ -54,7 +54,10 @@ export function text(
   };
 }
 
-export function rectangle(box: Box, style: { fill?: string; stroke?: string; lineWidth?: number }): Shape {
+export function rectangle(
+  box: Box,
+  style: { fill?: string; stroke?: string; lineWidth?: number; opacity?: number },
+): Shape {
   const { left: x, top: y, width, height } = box;
   return { type: 'rect', shape: { x, y, width, height }, style: { fill: 'none', ...style } };
 }

@@ -1,7 +1,7 @@
 import type { GraphSeriesOption } from 'echarts';
 import type { Graph } from '../figure-schema.ts';
 import { extent, formatNumber } from '../numbers.ts';
-import { shorten, visible } from '../text.ts';
+import { shorten, textWidth, visible } from '../text.ts';
 import { colour } from '../theme.ts';
 import { quantityName } from './axes.ts';
 import type { Chart, Shape } from './frame.ts';
@@ -10,6 +10,7 @@ import type { LegendItem } from './legend.ts';
 
 const WIDEST = 900;
 const SMALLEST_NODE = 7;
+const NAME_SIZE = 10.5;
 
 /** Heads by layer, layer 0 at the bottom because information flows upwards; no layout algorithm moves them. */
 export function graphChart(figure: Graph): Chart {
@@ -29,7 +30,7 @@ export function graphChart(figure: Graph): Chart {
     ...base,
     option: {
       ...base.option,
-      series: [...[base.option.series ?? []].flat(), series(figure, largest, stepX)],
+      series: [...[base.option.series ?? []].flat(), series(figure, largest)],
     },
   };
 }
@@ -39,7 +40,7 @@ function strongest(values: readonly (number | null)[]): number {
   return range ? Math.max(Math.abs(range[0]), Math.abs(range[1])) || 1 : 1;
 }
 
-function series(figure: Graph, largest: number, stepX: number): GraphSeriesOption {
+function series(figure: Graph, largest: number): GraphSeriesOption {
   const topNode = strongest(figure.nodes.map((node) => node.value));
   const topEdge = strongest(figure.edges.map((edge) => edge.value));
   return {
@@ -50,6 +51,9 @@ function series(figure: Graph, largest: number, stepX: number): GraphSeriesOptio
     data: figure.nodes.map((node, i) => {
       const tone = (node.value ?? 0) < 0 ? colour('series2') : colour('series1');
       const size = SMALLEST_NODE + (largest - SMALLEST_NODE) * Math.sqrt(Math.abs(node.value ?? 0) / topNode);
+      // The name stands inside where it fits, beside the node otherwise.
+      const name = shorten(visible(node.name), 10);
+      const within = size > textWidth(name, NAME_SIZE) + 4;
       return {
         id: String(i),
         value: [node.column, node.row],
@@ -61,12 +65,12 @@ function series(figure: Graph, largest: number, stepX: number): GraphSeriesOptio
         },
         label: {
           show: node.member,
-          // Inside where it fits, beside the node otherwise.
-          position: size > 30 && stepX > 40 ? ('inside' as const) : ('right' as const),
+          position: within ? ('inside' as const) : ('right' as const),
           distance: 3,
-          formatter: () => shorten(visible(node.name), 10),
-          fontSize: 10.5,
-          color: size > 30 && stepX > 40 ? colour('surface') : colour('ink'),
+          formatter: () => name,
+          fontSize: NAME_SIZE,
+          color: within ? colour('surface') : colour('ink'),
+          ...(!within && { textBorderColor: colour('surface'), textBorderWidth: 3 }),
         },
       };
     }),
@@ -95,7 +99,7 @@ function legend(figure: Graph): LegendItem[] {
   const top = formatNumber(strongest(figure.nodes.map(({ value }) => value)));
   const items: LegendItem[] = [
     { label: figure.memberLabel, width: 12, key: disc(colour('series1'), colour('series1')) },
-    { label: 'not', width: 12, key: disc(colour('surface'), colour('series1')) },
+    { label: `not ${figure.memberLabel}`, width: 12, key: disc(colour('surface'), colour('series1')) },
     { label: `area: |${node}|, largest ${top}`, width: 0, key: () => [] },
   ];
   if (figure.nodes.some(({ value }) => value !== null && value < 0)) {

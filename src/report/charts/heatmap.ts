@@ -6,7 +6,7 @@ import { textWidth } from '../text.ts';
 import { colour } from '../theme.ts';
 import { image, rectangle, text, type Box, type Chart, type Shape } from './frame.ts';
 import { gridChart } from './grid-chart.ts';
-import { frameItem, missingItem, scaleItem } from './legend.ts';
+import { frame, frameItem, missingItem, scaleItem } from './legend.ts';
 
 const WIDEST = 900;
 const HIGHEST = 640;
@@ -27,7 +27,7 @@ export function heatmapChart(figure: Heatmap): Chart {
     stepY,
     legend: [
       scaleItem(figure.scale),
-      ...(figure.marks ? [frameItem(figure.marks.label, colour('accent'))] : []),
+      ...(figure.marks ? [frameItem(figure.marks.label)] : []),
       ...(figure.values.includes(null) ? [missingItem()] : []),
     ],
     draw: (box) => [
@@ -104,11 +104,11 @@ export function withSpare(palette: Uint8Array): Uint8Array {
 }
 
 function marks(figure: Heatmap, box: Box, stepX: number, stepY: number): Shape[] {
-  const line = Math.min(2, stepX / 4);
-  return (figure.marks?.cells ?? []).map(({ row, column }) => {
-    const left = box.left + column * stepX + line / 2 - 0.5;
-    const top = box.top + row * stepY + line / 2 - 0.5;
-    const inner = { left, top, width: stepX - line, height: stepY - line };
-    return rectangle(inner, { stroke: colour('accent'), lineWidth: line });
+  const gap = stepX > 12 ? 1 : 0;
+  return (figure.marks?.cells ?? []).flatMap(({ row, column }) => {
+    const left = box.left + column * stepX;
+    const top = box.top + row * stepY;
+    const cell = { left, top, width: stepX - gap, height: stepY - gap };
+    return stepX >= 8 ? frame(cell) : [rectangle(cell, { stroke: colour('accent'), lineWidth: 1 })];
   });
 }

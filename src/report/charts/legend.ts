@@ -3,9 +3,9 @@ import type { ColourScale } from '../figure-schema.ts';
 import { formatNumber } from '../numbers.ts';
 import { pngDataUrl } from '../png.ts';
 import { prose, shorten, textWidth } from '../text.ts';
-import { colour } from '../theme.ts';
+import { colour, seriesColour, seriesSymbol } from '../theme.ts';
 import { quantityName } from './axes.ts';
-import { image, rectangle, text, type Shape } from './frame.ts';
+import { image, rectangle, text, type Box, type Shape } from './frame.ts';
 
 const SIZE = 11.5;
 const LINE = 20;
@@ -31,13 +31,14 @@ export function layLegend(items: readonly LegendItem[], left: number, width: num
   let line = 0;
   for (const item of items) {
     const label = shorten(prose(item.label), 70);
-    const needed = item.width + 6 + textWidth(label, SIZE);
+    const gap = item.width === 0 ? 0 : 6;
+    const needed = item.width + gap + textWidth(label, SIZE);
     if (x > left && x + needed > left + width) {
       x = left;
       line++;
     }
     const y = 8 + line * LINE;
-    out.push(...item.key(x, y), text(label, x + item.width + 6, y, colour('muted'), SIZE));
+    out.push(...item.key(x, y), text(label, x + item.width + gap, y, colour('muted'), SIZE));
     x += needed + 18;
   }
   return { height: items.length === 0 ? 0 : (line + 1) * LINE + 4, shapes: out };
@@ -54,7 +55,7 @@ export function scaleItem(scale: ColourScale): LegendItem {
     label: quantityName(scale),
     width: before + BAR + after,
     key: (x, y) => [
-      text(low, x, y, colour('ink'), SIZE),
+      text(low, x + before - 5, y, colour('ink'), SIZE, 'right'),
       image({ left: x + before, top: y - 5, width: BAR, height: 10 }, url),
       text(high, x + before + BAR + 5, y, colour('ink'), SIZE),
     ],
@@ -62,20 +63,50 @@ export function scaleItem(scale: ColourScale): LegendItem {
 }
 
 /** A filled square, as bars and bands are. */
-export function swatchItem(label: string, fill: string): LegendItem {
+export function swatchItem(label: string, fill: string, opacity = 1): LegendItem {
   return {
     label,
     width: 11,
-    key: (x, y) => [rectangle({ left: x, top: y - 5.5, width: 11, height: 11 }, { fill })],
+    key: (x, y) => [rectangle({ left: x, top: y - 5.5, width: 11, height: 11 }, { fill, opacity })],
   };
 }
 
+/** A series' symbol, on a piece of its line when it has one. */
+export function symbolItem(label: string, series: number, width: number, line: boolean): LegendItem {
+  const fill = seriesColour(series);
+  const key = (x: number, y: number): Shape[] => {
+    const mark = symbol(seriesSymbol(series), x + width / 2, y, fill);
+    const shape = { x1: x, y1: y, x2: x + width, y2: y };
+    return line ? [{ type: 'line', shape, style: { stroke: fill, lineWidth: 2 } }, mark] : [mark];
+  };
+  return { label, width, key };
+}
+
+function symbol(kind: string, x: number, y: number, fill: string): Shape {
+  if (kind === 'circle') return { type: 'circle', shape: { cx: x, cy: y, r: 3.5 }, style: { fill } };
+  if (kind === 'rect') return rectangle({ left: x - 3.5, top: y - 3.5, width: 7, height: 7 }, { fill });
+  const triangle = [[x, y - 4], [x + 4, y + 4], [x - 4, y + 4]]; // prettier-ignore
+  const diamond = [[x, y - 5], [x + 4, y], [x, y + 5], [x - 4, y]]; // prettier-ignore
+  return { type: 'polygon', shape: { points: kind === 'triangle' ? triangle : diamond }, style: { fill } };
+}
+
 /** A frame, as marked cells have. */
-export function frameItem(label: string, stroke: string): LegendItem {
-  const key = (x: number, y: number): Shape[] => [
-    rectangle({ left: x + 1, top: y - 4.5, width: 9, height: 9 }, { stroke, lineWidth: 2 }),
+export function frameItem(label: string): LegendItem {
+  return { label, width: 13, key: (x, y) => frame({ left: x, top: y - 6.5, width: 13, height: 13 }) };
+}
+
+/** A dark line with a light one inside it (or the other way round on a dark page), which shows on every colour. */
+export function frame({ left, top, width, height }: Box): Shape[] {
+  const inset = (by: number): Box => ({
+    left: left + by,
+    top: top + by,
+    width: width - 2 * by,
+    height: height - 2 * by,
+  });
+  return [
+    rectangle(inset(1), { stroke: colour('ink'), lineWidth: 2 }),
+    rectangle(inset(2.5), { stroke: colour('surface'), lineWidth: 1 }),
   ];
-  return { label, width: 11, key };
 }
 
 /** An empty field, as missing values are. */

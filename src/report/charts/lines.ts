@@ -2,9 +2,9 @@ import type { LineSeriesOption } from 'echarts';
 import type { Lines } from '../figure-schema.ts';
 import { seriesColour, seriesSymbol } from '../theme.ts';
 import { axisDomain } from './axes.ts';
-import type { Chart, Shape } from './frame.ts';
-import { swatchItem, type LegendItem } from './legend.ts';
-import { band, referenceLines } from './marks.ts';
+import type { Chart } from './frame.ts';
+import { swatchItem, symbolItem, type LegendItem } from './legend.ts';
+import { band, place, referenceLines } from './marks.ts';
 import { plotChart } from './plot.ts';
 
 const FEW = 60;
@@ -19,8 +19,8 @@ export function linesChart(figure: Lines): Chart {
     ...onY,
   ]);
   return plotChart({
-    width: 620,
-    height: 320,
+    width: 504,
+    height: 300,
     x: { axis: figure.x, domain: x },
     y: { axis: figure.y, domain: y },
     legend: legend(figure),
@@ -47,25 +47,29 @@ export function linesChart(figure: Lines): Chart {
           lineStyle: { color: seriesColour(i), width: 1.75 },
         };
       }),
-      referenceLines(figure.references, box, x, y),
+      referenceLines(
+        figure.references,
+        box,
+        x,
+        y,
+        drawnPoints(figure).map((point) => place(point, box, x, y)),
+      ),
     ],
   });
+}
+
+function drawnPoints(figure: Lines): { x: number; y: number }[] {
+  return figure.series.flatMap((series) =>
+    series.x.flatMap((x, i) => (series.y[i] === null ? [] : [{ x, y: series.y[i] }])),
+  );
 }
 
 const isGap = (point: [number, number | string] | undefined): boolean =>
   point === undefined || point[1] === '-';
 
 function legend(figure: Lines): LegendItem[] {
-  const items = figure.series.map(({ name }, i): LegendItem => lineItem(name, i));
+  const items = figure.series.map(({ name }, i) => symbolItem(name, i, 20, true));
   const banded = figure.series.findIndex(({ low }) => low);
-  if (banded >= 0) items.push(swatchItem(`band: ${figure.interval}`, seriesColour(banded)));
+  if (banded >= 0) items.push(swatchItem(`band: ${figure.interval}`, seriesColour(banded), 0.3));
   return items;
-}
-
-function lineItem(label: string, i: number): LegendItem {
-  const style = { stroke: seriesColour(i), lineWidth: 2 };
-  const key = (x: number, y: number): Shape[] => [
-    { type: 'line', shape: { x1: x, y1: y, x2: x + 18, y2: y }, style },
-  ];
-  return { label, width: 18, key };
 }

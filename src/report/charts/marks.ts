@@ -10,10 +10,25 @@ export interface Reference {
   readonly label: string;
 }
 
+/** Where a point of a plot stands, in pixels. */
+export function place(
+  point: { readonly x: number; readonly y: number },
+  box: Box,
+  x: Range,
+  y: Range,
+): [number, number] {
+  return [
+    box.left + share(point.x, x.min, x.max, x.log) * box.width,
+    box.top + (1 - share(point.y, y.min, y.max, y.log)) * box.height,
+  ];
+}
+
 /** Where a value lies between two others, from 0 to 1. */
-export function share(value: number, min: number, max: number, log: boolean): number {
+function share(value: number, min: number, max: number, log: boolean): number {
   return log ? Math.log(value / min) / Math.log(max / min) : (value - min) / (max - min);
 }
+
+const SIZE = 11;
 
 interface Range {
   readonly min: number;
@@ -21,29 +36,43 @@ interface Range {
   readonly log: boolean;
 }
 
-/** Dashed lines across the plot with their words at the end; lines outside the axes are left out. */
-export function referenceLines(references: readonly Reference[], box: Box, x: Range, y: Range): SeriesOption {
+/**
+ * Dashed lines across the plot with their words at an end; lines outside the axes are left out.
+ * @param points where data is drawn, in pixels; words stand clear of them where they can
+ */
+export function referenceLines(
+  references: readonly Reference[],
+  box: Box,
+  x: Range,
+  y: Range,
+  points: readonly (readonly [number, number])[] = [],
+): SeriesOption {
   const out: Shape[] = [];
+  const style = { stroke: colour('muted'), lineWidth: 1, lineDash: [5, 3] };
   for (const { axis, value, label } of references) {
     const range = axis === 'x' ? x : y;
     if (value < range.min || value > range.max) continue;
     const t = share(value, range.min, range.max, range.log);
     const words = shorten(prose(label), 60);
+    const width = textWidth(words, SIZE);
     const right = box.left + box.width;
+    const bottom = box.top + box.height;
     const at = axis === 'x' ? box.left + t * box.width : box.top + (1 - t) * box.height;
-    const style = { stroke: colour('muted'), lineWidth: 1, lineDash: [5, 3] };
-    if (axis === 'y') {
-      out.push(
-        { type: 'line', shape: { x1: box.left, y1: at, x2: right, y2: at }, style },
-        text(words, right - 4, at - 8 < box.top ? at + 8 : at - 8, colour('muted'), 11, 'right'),
-      );
-    } else {
-      const room = textWidth(words, 11) + 8 < right - at;
-      out.push(
-        { type: 'line', shape: { x1: at, y1: box.top, x2: at, y2: box.top + box.height }, style },
-        text(words, room ? at + 4 : at - 4, box.top + 8, colour('muted'), 11, room ? 'left' : 'right'),
-      );
-    }
+    const spots: [number, number][] =
+      axis === 'y'
+        ? [[right - 4 - width, at - 8], [box.left + 6, at - 8], [right - 4 - width, at + 8], [box.left + 6, at + 8]] // prettier-ignore
+        : [[at + 4, box.top + 8], [at - 4 - width, box.top + 8], [at + 4, bottom - 8], [at - 4 - width, bottom - 8]]; // prettier-ignore
+    const isInside = ([left, middle]: [number, number]): boolean =>
+      left >= box.left && left + width <= right && middle - 7 >= box.top && middle + 7 <= bottom;
+    const isClear = ([left, middle]: [number, number]): boolean =>
+      !points.some(([px, py]) => px > left - 5 && px < left + width + 5 && Math.abs(py - middle) < 12);
+    const inside = spots.filter(isInside);
+    const [left, middle] = inside.find(isClear) ?? inside[0] ?? spots[0];
+    const shape =
+      axis === 'y'
+        ? { x1: box.left, y1: at, x2: right, y2: at }
+        : { x1: at, y1: box.top, x2: at, y2: bottom };
+    out.push({ type: 'line', shape, style }, text(words, left, middle, colour('muted'), SIZE));
   }
   return shapes(out, 1);
 }

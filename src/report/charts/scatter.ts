@@ -4,11 +4,12 @@ import { shorten, textWidth, visible } from '../text.ts';
 import { colour, seriesColour, seriesSymbol } from '../theme.ts';
 import { axisDomain, type Domain } from './axes.ts';
 import { shapes, text, type Box, type Chart, type Shape } from './frame.ts';
-import { swatchItem } from './legend.ts';
-import { referenceLines, share } from './marks.ts';
+import { symbolItem, type LegendItem } from './legend.ts';
+import { place, referenceLines } from './marks.ts';
 import { plotChart } from './plot.ts';
 
 const LABEL = 10.5;
+const DASHED = { stroke: colour('muted'), lineWidth: 1, lineDash: [5, 3] };
 
 /** Points by series; names are written where they do not lie on one another. */
 export function scatterChart(figure: Scatter): Chart {
@@ -18,14 +19,13 @@ export function scatterChart(figure: Scatter): Chart {
   const x = axisDomain(figure.x, [...points.map((point) => point.x), ...on('x')], 6);
   const y = axisDomain(figure.y, [...points.map((point) => point.y), ...on('y')]);
   return plotChart({
-    width: 560,
-    height: 400,
+    width: 504,
+    height: 380,
     x: { axis: figure.x, domain: x },
     y: { axis: figure.y, domain: y },
-    legend:
-      figure.series.length > 1 ? figure.series.map(({ name }, i) => swatchItem(name, seriesColour(i))) : [],
+    legend: legend(figure),
     series: (box) => [
-      ...(figure.diagonal ? [shapes(diagonal(figure.diagonal, box, x, y), 1)] : []),
+      ...(figure.diagonal ? [shapes(diagonal(box, x, y), 1)] : []),
       ...figure.series.map((series, i): ScatterSeriesOption => ({
         type: 'scatter',
         silent: true,
@@ -37,33 +37,35 @@ export function scatterChart(figure: Scatter): Chart {
         data: series.points.map((point) => [point.x, point.y]),
       })),
       shapes(labels(figure, box, x, y), 4),
-      referenceLines(figure.references, box, x, y),
+      referenceLines(
+        figure.references,
+        box,
+        x,
+        y,
+        points.map((point) => place(point, box, x, y)),
+      ),
     ],
   });
 }
 
-function place(point: { x: number; y: number }, box: Box, x: Domain, y: Domain): [number, number] {
-  return [
-    box.left + share(point.x, x.min, x.max, x.log) * box.width,
-    box.top + (1 - share(point.y, y.min, y.max, y.log)) * box.height,
+function legend(figure: Scatter): LegendItem[] {
+  const items =
+    figure.series.length > 1 ? figure.series.map(({ name }, i) => symbolItem(name, i, 12, false)) : [];
+  if (figure.diagonal === undefined) return items;
+  const key = (x: number, y: number): Shape[] => [
+    { type: 'line', shape: { x1: x, y1: y, x2: x + 18, y2: y }, style: DASHED },
   ];
+  return [...items, { label: figure.diagonal, width: 18, key }];
 }
 
 /** The line y = x as far as both axes reach. */
-function diagonal(words: string, box: Box, x: Domain, y: Domain): Shape[] {
+function diagonal(box: Box, x: Domain, y: Domain): Shape[] {
   const from = Math.max(x.min, y.min);
   const to = Math.min(x.max, y.max);
   if (from >= to) return [];
   const [x1, y1] = place({ x: from, y: from }, box, x, y);
   const [x2, y2] = place({ x: to, y: to }, box, x, y);
-  return [
-    {
-      type: 'line',
-      shape: { x1, y1, x2, y2 },
-      style: { stroke: colour('muted'), lineWidth: 1, lineDash: [5, 3] },
-    },
-    text(shorten(visible(words), 40), x2 - 6, y2 + 12, colour('muted'), 11, 'right'),
-  ];
+  return [{ type: 'line', shape: { x1, y1, x2, y2 }, style: DASHED }];
 }
 
 /** Writes each point's name to its right or left, above or below, wherever nothing stands yet; otherwise not at all. */

@@ -5,7 +5,7 @@ import type { Drawing } from '../figure-svg.ts';
 import { errorText, exceeds, settingText, type MadeWith } from '../made-with.ts';
 import { formatNumber } from '../numbers.ts';
 import type { Cell } from '../schema-parts.ts';
-import { escapeMarkup, paragraphs, prose, shorten, tokenText, visible } from '../text.ts';
+import { escapeMarkup, paragraphs, prose, tokenText, visible } from '../text.ts';
 import { cellHtml, headHtml, MOST_ROWS, scrollHtml } from './table.ts';
 
 const NARROWEST = 480;
@@ -31,8 +31,8 @@ export function figureHtml(
     '<figcaption>',
     ...words.map((paragraph) => `<p class="caption">${escapeMarkup(paragraph)}</p>`),
     `<p class="made">${madeHtml(made)}</p>`,
-    '</figcaption>',
     dataHtml(figure, number, file),
+    '</figcaption>',
     '</figure>',
   ].join('\n');
 }
@@ -44,15 +44,21 @@ function madeHtml(made: MadeWith): string {
   );
   const items = [
     `model <bdi>${escapeMarkup(prose(made.checkpoint))}</bdi> <abbr class="hash" title="SHA-256 ${made.sha256}">${made.sha256.slice(0, 12)}</abbr>`,
-    ...(made.prompt === undefined
-      ? []
-      : [`prompt “<bdi>${escapeMarkup(shorten(visible(made.prompt), 160))}</bdi>”`]),
+    ...(made.prompt === undefined ? [] : [`<bdi>${escapeMarkup(made.prompt)}</bdi>`]),
     escapeMarkup(`${prose(made.device)}, ${prose(made.dtype)}`),
     ...settings.map(escapeMarkup),
     ...(made.seed === undefined ? [] : [`seed ${made.seed}`]),
-    `<span${exceeds(made.measuredError) ? ' class="bad"' : ''}>measured error ${escapeMarkup(errorText(made.measuredError))}${exceeds(made.measuredError) ? ', exceeded' : ''}</span>`,
+    `<span${exceeds(made.measuredError) ? ' class="bad"' : ''}>${measuredHtml(made)}</span>`,
   ];
   return items.map((item) => `<span class="item">${item}</span>`).join('');
+}
+
+/** The size of the measured error; what was compared stands in its title and at the head of the report. */
+function measuredHtml({ measuredError }: MadeWith): string {
+  if (!measuredError) return 'measured error: not measured';
+  const { maxAbs, tolerance } = measuredError;
+  const limit = exceeds(measuredError) ? `, above its tolerance ${formatNumber(tolerance ?? 0)}` : '';
+  return `measured error <abbr title="${escapeMarkup(errorText(measuredError))}">${formatNumber(maxAbs)}</abbr>${limit}`;
 }
 
 function dataHtml(figure: Figure, number: number, file: string): string {

@@ -43,7 +43,7 @@ export function pageHtml(report: ReportDocument, drawings: ReadonlyMap<string, D
     ...sections,
     arraysHtml(report),
     '</main>',
-    `<footer>Every figure is drawn from the numbers beneath it; all of them, at full precision, are in report.json and the CSV files beside this page. Token texts show a space at either end as ·, and characters that cannot be seen by their name or picture.</footer>`,
+    `<footer>Every figure is drawn from the numbers beneath it; all of them, at full precision, are in report.json and the CSV files beside this page. Token texts show a space at either end as ·, a newline as ↵, and other characters that cannot be seen as their code point.</footer>`,
     '</body>',
     '</html>\n',
   ]

@@ -10,7 +10,7 @@ body{max-width:1100px;margin:0 auto;padding:34px 28px 60px}
 h1{font-size:25px;line-height:1.25;margin:0 0 4px;font-weight:650;letter-spacing:-.01em}
 h2{font-size:18.5px;line-height:1.3;margin:0 0 10px;font-weight:650}
 h3{font-size:14.5px;line-height:1.35;margin:0 0 8px;font-weight:650}
-h3 .no{color:var(--muted);font-weight:400;margin-right:.35em}
+h3 .no,caption .no{color:var(--muted);font-weight:400;margin-right:.35em}
 p{margin:0 0 9px;max-width:78ch}
 a{color:var(--series1);text-underline-offset:2px}
 :focus-visible{outline:2px solid var(--series1);outline-offset:2px}
@@ -44,13 +44,13 @@ figure{margin:0;max-width:100%}
 figcaption{font-size:12.5px;line-height:1.45;margin-top:7px}
 figcaption p{margin:0 0 4px}
 figcaption .caption{color:var(--ink)}
-.made{font-size:11.5px;line-height:1.45;overflow-wrap:anywhere}
+.made{max-width:none;font-size:11.5px;line-height:1.45;overflow-wrap:anywhere}
 .made .item+.item::before{content:" · "}
 .bad{color:var(--accent)}
 abbr{text-decoration:none;border-bottom:1px dotted var(--muted)}
 details{margin-top:5px;font-size:12.5px}
 summary{cursor:pointer;color:var(--muted);width:max-content;max-width:100%}
-.scroll{overflow:auto;max-height:430px;margin-top:6px}
+.scroll{color:var(--ink);overflow:auto;max-height:430px;margin-top:6px}
 table{border-collapse:collapse;font-size:12.5px;font-variant-numeric:tabular-nums}
 caption{text-align:left;font-weight:650;font-size:14.5px;padding-bottom:5px}
 th,td{padding:2px 11px 2px 0;text-align:left;vertical-align:baseline}

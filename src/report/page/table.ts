@@ -45,7 +45,7 @@ export function tableHtml(table: Table, id: string, number: number, file: string
     `<div class="table" id="${id}">`,
     scrollHtml(
       `Table ${number}: ${prose(table.title)}`,
-      `<table><caption>Table ${number} <bdi>${title}</bdi></caption>${headHtml(table.columns)}<tbody>\n${body.join('\n')}\n</tbody></table>`,
+      `<table><caption><span class="no">Table ${number}</span> <bdi>${title}</bdi></caption>${headHtml(table.columns)}<tbody>\n${body.join('\n')}\n</tbody></table>`,
     ),
     ...(words ? [`<p class="note-to-table">${words}</p>`] : []),
     '</div>',

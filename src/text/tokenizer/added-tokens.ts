@@ -82,7 +82,8 @@ export function addedTokenSplitter(
       let start = at;
       let end = at + found.content.length;
       at = end;
-      if (token.singleWord && (WORD_END.test(text.slice(0, start)) || WORD_START.test(text.slice(end)))) continue;
+      if (token.singleWord && (WORD_END.test(text.slice(0, start)) || WORD_START.test(text.slice(end))))
+        continue;
       if (token.lstrip) while (start > taken && SPACE.test(text[start - 1])) start--;
       if (token.rstrip) while (end < text.length && SPACE.test(text[end])) end++;
       if (start > taken) sections.push({ text: text.slice(taken, start), start: taken });
@@ -101,7 +102,9 @@ export function checkAddedTokens(tokens: readonly AddedToken[]): void {
   for (const { id, content } of tokens) {
     const other = seen.get(id);
     if (other !== undefined && other !== content) {
-      throw badTokenizer(`tokenizer.json gives the id ${id} to two added tokens, "${other}" and "${content}"`);
+      throw badTokenizer(
+        `tokenizer.json gives the id ${id} to two added tokens, "${other}" and "${content}"`,
+      );
     }
     seen.set(id, content);
   }

@@ -21,7 +21,13 @@ export function toByteChars(text: string): string {
 
 /** The bytes a byte-level token stands for; a character outside the map stands for its own UTF-8 bytes. */
 export function fromByteChars(token: string): number[] {
-  return [...token].flatMap((char) => CHAR_TO_BYTE.get(char) ?? [...encoder.encode(char)]);
+  const bytes: number[] = [];
+  for (const char of token) {
+    const byte = CHAR_TO_BYTE.get(char);
+    if (byte === undefined) bytes.push(...encoder.encode(char));
+    else bytes.push(byte);
+  }
+  return bytes;
 }
 
 const BYTE_TOKEN = /^<0x([0-9A-Fa-f]{2})>$/;

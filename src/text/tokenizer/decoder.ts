@@ -1,5 +1,14 @@
 import { BPEDecoder, CTCDecoder, StripDecoder, WordPieceDecoder } from '@huggingface/tokenizers';
-import { asFields, asInteger, asText, badTokenizer, flag, oneOf, sequenceParts, text as textField } from './fields.ts';
+import {
+  asFields,
+  asInteger,
+  asText,
+  badTokenizer,
+  flag,
+  oneOf,
+  sequenceParts,
+  text as textField,
+} from './fields.ts';
 import { replace } from './normalizer.ts';
 import { byteOfToken, fromByteChars } from './byte-level.ts';
 

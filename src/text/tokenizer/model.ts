@@ -159,7 +159,7 @@ class ExactUnigram extends Unigram {
       let length = 0;
       let single = false;
       let node = this.trie.root;
-      for (let piece = ''; start + length < chars.length; ) {
+      for (let piece = ''; start + length < chars.length;) {
         const next = node.children.get(chars[start + length]);
         if (next === undefined) break;
         node = next;
@@ -207,7 +207,8 @@ function unigram(fields: Fields): PieceModel {
     byteFallback,
     wordEnd: '',
     unk,
-    tokenize: (piece) => split(piece).flatMap((token) => (idOf.has(token) ? token : (inBytes(token) ?? token))),
+    tokenize: (piece) =>
+      split(piece).flatMap((token) => (idOf.has(token) ? token : (inBytes(token) ?? token))),
     unknownParts: (piece) => split(piece).filter((token) => !idOf.has(token) && inBytes(token) === undefined),
   };
 }
@@ -219,7 +220,10 @@ function wordPiece(fields: Fields): PieceModel {
     type: 'WordPiece',
     vocab: fields.vocab as Record<string, number>,
     unk_token: unkToken,
-    continuing_subword_prefix: asText(fields.continuing_subword_prefix ?? '##', `${WHERE}.continuing_subword_prefix`),
+    continuing_subword_prefix: asText(
+      fields.continuing_subword_prefix ?? '##',
+      `${WHERE}.continuing_subword_prefix`,
+    ),
     max_input_chars_per_word: asInteger(
       fields.max_input_chars_per_word ?? 100,
       `${WHERE}.max_input_chars_per_word`,

@@ -11,7 +11,11 @@ export type Normalizer = (text: string) => string;
  * The `normalizer` of a tokenizer.json, as the reference implementation (Hugging Face tokenizers, Rust) computes it; null means none.
  * @throws HeadscopeError `bad-tokenizer` for a malformed or unknown normalizer
  */
-export function createNormalizer(config: unknown, where = 'tokenizer.json normalizer', depth = 0): Normalizer {
+export function createNormalizer(
+  config: unknown,
+  where = 'tokenizer.json normalizer',
+  depth = 0,
+): Normalizer {
   if (config === null || config === undefined) return (text) => text;
   const fields = asFields(config, where);
   const type = asText(fields.type, `${where}.type`);
@@ -54,7 +58,9 @@ export function createNormalizer(config: unknown, where = 'tokenizer.json normal
 
 /** Character by character, as the reference does: a capital sigma at the end of a word becomes σ, not ς. */
 function lowercase(text: string): string {
-  return text.toLowerCase().includes('ς') ? Array.from(text, (char) => char.toLowerCase()).join('') : text.toLowerCase();
+  return text.toLowerCase().includes('ς')
+    ? Array.from(text, (char) => char.toLowerCase()).join('')
+    : text.toLowerCase();
 }
 
 /** `trim` would also take U+FEFF and leave U+0085: Unicode's White_Space is what counts. */
@@ -77,9 +83,12 @@ export function replace(fields: Fields, where: string): Normalizer {
 
 /** SentencePiece's `nmt` clean-up: control characters go, other invisible or space-like characters become spaces. */
 function nmt(text: string): string {
-  return text
-    .replace(/[\u0001-\u0008\u000B\u000E-\u001F\u007F\u008F\u009F]/g, '')
-    .replace(/[\t\n\f\r\u1680\u200B-\u200F\u2028\u2029\u2581\uFEFF\uFFFD]/g, ' ');
+  return (
+    text
+      // eslint-disable-next-line no-control-regex -- control characters are what it removes
+      .replace(/[\u0001-\u0008\u000B\u000E-\u001F\u007F\u008F\u009F]/g, '')
+      .replace(/[\t\n\f\r\u1680\u200B-\u200F\u2028\u2029\u2581\uFEFF\uFFFD]/g, ' ')
+  );
 }
 
 /** BERT's BasicTokenizer clean-up (Devlin et al. 2019): control characters, CJK spacing, accents, case, in this order. */

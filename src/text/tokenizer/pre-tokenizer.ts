@@ -1,4 +1,13 @@
-import { asFields, asInteger, asText, badTokenizer, flag, oneOf, sequenceParts, text as textField } from './fields.ts';
+import {
+  asFields,
+  asInteger,
+  asText,
+  badTokenizer,
+  flag,
+  oneOf,
+  sequenceParts,
+  text as textField,
+} from './fields.ts';
 import type { Fields } from './fields.ts';
 import { compilePattern, matchesAndGaps } from './pattern.ts';
 import { toByteChars } from './byte-level.ts';
@@ -105,7 +114,8 @@ function join(parts: readonly Part[], behaviour: Behaviour): readonly Part[] {
   const out: Part[] = [];
   let previousIsMatch = false;
   for (const part of backwards ? parts.toReversed() : parts) {
-    const merge = behaviour === 'Contiguous' ? part.isMatch === previousIsMatch : part.isMatch && !previousIsMatch;
+    const merge =
+      behaviour === 'Contiguous' ? part.isMatch === previousIsMatch : part.isMatch && !previousIsMatch;
     const last = out.at(-1);
     if (merge && last !== undefined) {
       out[out.length - 1] = {

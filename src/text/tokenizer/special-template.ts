@@ -30,10 +30,13 @@ export function createSpecialTemplate(
     case 'Sequence':
       return sequenceParts(fields, 'processors', where, depth)
         .map((part, i) => createSpecialTemplate(part, `${where}.processors[${i}]`, depth + 1))
-        .reduce((inner, outer) => ({
-          before: [...outer.before, ...inner.before],
-          after: [...inner.after, ...outer.after],
-        }), NONE);
+        .reduce(
+          (inner, outer) => ({
+            before: [...outer.before, ...inner.before],
+            after: [...inner.after, ...outer.after],
+          }),
+          NONE,
+        );
     case 'TemplateProcessing':
       return template(asList(fields.single, `${where}.single`), fields.special_tokens, where);
     default:
@@ -54,13 +57,17 @@ function template(items: readonly unknown[], specials: unknown, where: string): 
     const at = `${where}.single[${i}]`;
     const fields = asFields(item, at);
     if (fields.Sequence !== undefined) {
-      if (seen || asFields(fields.Sequence, at).id !== 'A') throw badTokenizer(`${at} must be the only sequence, A`);
+      if (seen || asFields(fields.Sequence, at).id !== 'A')
+        throw badTokenizer(`${at} must be the only sequence, A`);
       seen = true;
       return;
     }
     const name = asText(asFields(fields.SpecialToken, at).id, `${at}.SpecialToken.id`);
     // The template names a special token; its ids stand in a table of their own and may be several.
-    const entry = asFields(asFields(specials ?? {}, `${where}.special_tokens`)[name], `${where}.special_tokens "${name}"`);
+    const entry = asFields(
+      asFields(specials ?? {}, `${where}.special_tokens`)[name],
+      `${where}.special_tokens "${name}"`,
+    );
     for (const id of asList(entry.ids, `${where}.special_tokens "${name}".ids`)) {
       (seen ? after : before).push(asInteger(id, `${where}.special_tokens "${name}".ids`, 0, MAX_TOKEN_ID));
     }

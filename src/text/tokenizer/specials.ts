@@ -2,15 +2,9 @@ import { asFields, asText } from './fields.ts';
 import type { Fields } from './fields.ts';
 
 /** Ids of the tokens with a fixed meaning, where the tokenizer has them. */
-export interface SpecialIds {
-  readonly bos?: number;
-  readonly eos?: number;
-  readonly pad?: number;
-  readonly unk?: number;
-  readonly cls?: number;
-  readonly sep?: number;
-  readonly mask?: number;
-}
+export type SpecialIds = Readonly<
+  Partial<Record<'bos' | 'eos' | 'pad' | 'unk' | 'cls' | 'sep' | 'mask', number>>
+>;
 
 /** Usual spellings, for checkpoints whose tokenizer_config.json is missing or silent. */
 const USUAL: readonly (readonly [keyof SpecialIds, readonly string[]])[] = [
@@ -35,11 +29,13 @@ export function findSpecials(
   idOf: (token: string) => number | undefined,
   special: ReadonlyMap<string, number>,
 ): SpecialIds {
-  const found: Partial<Record<keyof SpecialIds, number>> = unk === undefined ? {} : { unk };
+  const found: { -readonly [K in keyof SpecialIds]: number } = unk === undefined ? {} : { unk };
   for (const [name, usual] of USUAL) {
     const declared = config[`${name}_token`];
+    // null says that there is none.
+    if (declared === null) continue;
     const id =
-      declared === undefined || declared === null
+      declared === undefined
         ? usual.map((token) => special.get(token)).find((candidate) => candidate !== undefined)
         : idOf(tokenContent(declared, `tokenizer_config.json ${name}_token`));
     if (id !== undefined) found[name] ??= id;

@@ -20,7 +20,9 @@ export function tokenStyle(file: Fields): TokenStyle {
 function flatten(part: unknown): Fields[] {
   if (typeof part !== 'object' || part === null) return [];
   const fields = part as Fields;
-  const children = [fields.pretokenizers, fields.normalizers, fields.decoders].find((list) => Array.isArray(list));
+  const children = [fields.pretokenizers, fields.normalizers, fields.decoders].find((list) =>
+    Array.isArray(list),
+  );
   return [fields, ...((children as unknown[] | undefined) ?? []).flatMap(flatten)];
 }
 
@@ -65,8 +67,16 @@ const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Complete UTF-8 characters as text, every other byte as `\xHH`. */
 function bytesToText(bytes: readonly number[]): string {
+  try {
+    return strict.decode(Uint8Array.from(bytes));
+  } catch {
+    return partialText(bytes);
+  }
+}
+
+function partialText(bytes: readonly number[]): string {
   let out = '';
-  for (let i = 0; i < bytes.length; ) {
+  for (let i = 0; i < bytes.length;) {
     const length = bytes[i] < 0x80 ? 1 : bytes[i] >= 0xf0 ? 4 : bytes[i] >= 0xe0 ? 3 : 2;
     let char: string | undefined;
     try {

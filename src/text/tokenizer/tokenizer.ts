@@ -52,7 +52,10 @@ const MAX_PROMPT_LENGTH = 1_000_000;
  */
 export function loadTokenizer(tokenizerJson: string, configJson?: string): Tokenizer {
   try {
-    return build(parseFile(tokenizerJson, 'tokenizer.json'), parseFile(configJson ?? '{}', 'tokenizer_config.json'));
+    return build(
+      parseFile(tokenizerJson, 'tokenizer.json'),
+      parseFile(configJson ?? '{}', 'tokenizer_config.json'),
+    );
   } catch (error) {
     if (error instanceof HeadscopeError) throw error;
     throw badTokenizer(`tokenizer.json could not be used: ${String(error)}`, error);
@@ -91,7 +94,8 @@ function build(file: Fields, config: Fields): Tokenizer {
   const idOf = (token: string): number | undefined => addedByText.get(token) ?? model.idOf.get(token);
   const vocabSize = added.reduce((size, token) => Math.max(size, token.id + 1), model.tokens.length);
   for (const id of [...template.before, ...template.after]) {
-    if (id >= vocabSize) throw badTokenizer(`tokenizer.json post_processor adds the token ${id}, which does not exist`);
+    if (id >= vocabSize)
+      throw badTokenizer(`tokenizer.json post_processor adds the token ${id}, which does not exist`);
   }
   const special = new Map(added.filter((token) => token.special).map((token) => [token.content, token.id]));
   const specials = findSpecials(config, model.unk, idOf, special);

@@ -1,0 +1,206 @@
+import { GraphBuilder } from '../../onnx/build.ts';
+
+/** What is fixed when the training graph is written. */
+export interface SaeGraphShape {
+  /** Rows in the training batch. */
+  readonly rows: number;
+  /** Width of a row, d_model. */
+  readonly width: number;
+  readonly latents: number;
+  /** λ, the weight of the L1 penalty. */
+  readonly lambda: number;
+  /** 'latent': every dictionary vector has unit norm. 'dimension': the authors' code, see `decoderNormAxis`. */
+  readonly decoderNorm: DecoderNorm;
+}
+
+export type DecoderNorm = 'latent' | 'dimension';
+
+/** Parameters and Adam's two moments of each, in the order the graph carries them. */
+export const PARAMETERS = ['encoder', 'encoderBias', 'decoder', 'bias'] as const;
+export type ParameterName = (typeof PARAMETERS)[number];
+
+export const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;
+
+/** Dimensions of each parameter. The decoder is stored [latents, width]: one dictionary vector a row. */
+export function parameterDims(name: ParameterName, shape: { latents: number; width: number }): number[] {
+  const { latents, width } = shape;
+  if (name === 'encoderBias') return [latents];
+  return name === 'bias' ? [width] : [latents, width];
+}
+
+/** Axis of the stored decoder along which norms are 1. */
+export const decoderNormAxis = (norm: DecoderNorm): 0 | 1 => (norm === 'latent' ? 1 : 0);
+
+interface Slot {
+  readonly value: string;
+  readonly m: string;
+  readonly v: string;
+}
+type State = Record<ParameterName, Slot>;
+
+/** One Adam step; all of it in plain operators that every provider has. Returns the new state and the loss before the step. */
+function step(
+  g: GraphBuilder,
+  shape: SaeGraphShape,
+  x: string,
+  state: State,
+  rate: string,
+  epsilon: string,
+): { state: State; loss: string } {
+  const { rows, width, lambda } = shape;
+  const w = state.encoder.value;
+  const d = state.decoder.value;
+  const b = state.bias.value;
+  const mul = (p: string, q: string) => g.op('Mul', [p, q]);
+  const sub = (p: string, q: string) => g.op('Sub', [p, q]);
+  const add = (p: string, q: string) => g.op('Add', [p, q]);
+  const column = (p: string) => g.axes('Unsqueeze', p, [1]);
+  const row = (p: string) => g.axes('Unsqueeze', p, [0]);
+  const bColumn = column(b);
+
+  // (x − b)·Wᵀ + be = x·Wᵀ + (be − W·b): x is never copied to be shifted.
+  const shift = sub(state.encoderBias.value, g.axes('Squeeze', g.op('MatMul', [w, bColumn]), [1]));
+  const pre = g.op('Gemm', [x, w, shift], { transB: 1 });
+  const f = g.op('Relu', [pre]);
+  const error = sub(g.op('Gemm', [f, d, b]), x);
+
+  const squares = g.op('ReduceSumSquare', [error], { keepdims: 0 });
+  const l1 = g.reduce('ReduceSum', f, [0, 1], false);
+  const loss = add(mul(squares, g.float(1 / (rows * width))), mul(l1, g.float(lambda / rows)));
+
+  // d loss / d x̂ = error·2/(rows·width); the factor rides on the matrix products.
+  const alpha = { float: 2 / (rows * width) };
+  const gradDecoder = g.op('Gemm', [f, error], { transA: 1, alpha });
+  const gradF = g.op('Gemm', [error, d, g.float(lambda / rows)], { transB: 1, alpha });
+  const active = g.op('Cast', [g.op('Greater', [f, g.float(0)])], { to: 1 });
+  const gradPre = mul(gradF, active);
+  const gradEncoderBias = g.reduce('ReduceSum', gradPre, [0], false);
+  // dW = dpreᵀ·(x − b), again without x − b.
+  const gradEncoder = sub(
+    g.op('Gemm', [gradPre, x], { transA: 1 }),
+    g.op('MatMul', [column(gradEncoderBias), row(b)]),
+  );
+  const viaDecoder = mul(g.reduce('ReduceSum', error, [0], false), g.float(2 / (rows * width)));
+  const viaEncoder = g.axes('Squeeze', g.op('MatMul', [row(gradEncoderBias), w]), [0]);
+  const gradBias = sub(viaDecoder, viaEncoder);
+
+  const decoderAxis = decoderNormAxis(shape.decoderNorm);
+  const tangent = (gradient: string, value: string, axis: number) =>
+    sub(gradient, mul(g.reduce('ReduceSum', mul(gradient, value), [axis]), value));
+  const unit = (value: string, axis: number) => g.op('Div', [value, g.reduce('ReduceL2', value, [axis])]);
+
+  // Adam with moments kept as M = m/(1−β1), V = v/(1−β2): two passes fewer; `rate` and `epsilon` make up for it.
+  const adam = (slot: Slot, gradient: string): Slot => {
+    const m = add(mul(slot.m, g.float(ADAM.beta1)), gradient);
+    const v = add(mul(slot.v, g.float(ADAM.beta2)), mul(gradient, gradient));
+    const move = mul(rate, g.op('Div', [m, add(g.op('Sqrt', [v]), epsilon)]));
+    return { m, v, value: sub(slot.value, move) };
+  };
+  const encoder = adam(state.encoder, tangent(gradEncoder, w, 1));
+  const decoder = adam(state.decoder, tangent(gradDecoder, d, decoderAxis));
+  return {
+    loss,
+    state: {
+      encoder: { ...encoder, value: unit(encoder.value, 1) },
+      encoderBias: adam(state.encoderBias, gradEncoderBias),
+      decoder: { ...decoder, value: unit(decoder.value, decoderAxis) },
+      bias: adam(state.bias, gradBias),
+    },
+  };
+}
+
+const slotName = (name: string, moment: '' | '.m' | '.v') => name + moment;
+const MOMENTS = ['', '.m', '.v'] as const;
+
+/** Names of the state tensors in the order they are carried: each parameter with its moments. */
+export const STATE_NAMES: readonly string[] = PARAMETERS.flatMap((p) => MOMENTS.map((m) => slotName(p, m)));
+
+/** Dimensions of a state tensor named in `STATE_NAMES`. */
+export function stateDims(name: string, shape: { latents: number; width: number }): number[] {
+  return parameterDims(name.replace(/\.[mv]$/, '') as ParameterName, shape);
+}
+
+const slots = (names: readonly string[]): State =>
+  Object.fromEntries(
+    PARAMETERS.map((p, i) => [p, { value: names[3 * i], m: names[3 * i + 1], v: names[3 * i + 2] }]),
+  ) as State;
+const flat = (state: State): string[] => PARAMETERS.flatMap((p) => [state[p].value, state[p].m, state[p].v]);
+
+/**
+ * Adam training of the sparse autoencoder of O'Neill & Bui 2024 as one ONNX graph (opset 17, float32, gradients derived by hand).
+ *
+ * Inputs: `x` [rows, width]; `schedule` [steps, 2], see `adamSchedule`; every tensor of `STATE_NAMES`.
+ * Outputs: `out.` + state name, and `losses` [steps], each the loss before that step.
+ * `loop` runs as many steps as `schedule` has rows; without it the graph is a single step and `schedule` has one row.
+ */
+export function trainingGraph(shape: SaeGraphShape, loop: boolean): Uint8Array {
+  const g = new GraphBuilder({ opset: 17, name: 'sae_training' });
+  const x = g.input('x', 'float32', [shape.rows, shape.width]);
+  const schedule = g.input('schedule', 'float32', ['steps', 2]);
+  for (const name of STATE_NAMES) g.input(name, 'float32', stateDims(name, shape));
+
+  const one = (b: GraphBuilder, index: string, state: State) => {
+    const rates = b.op('Gather', [schedule, index], { axis: 0 });
+    const at = (i: number) => b.op('Gather', [rates, b.int(i)], { axis: 0 });
+    return step(b, shape, x, state, at(0), at(1));
+  };
+  let finals: string[];
+  let losses: string;
+  if (loop) {
+    const body = g.subgraph();
+    const index = body.input(body.unique('index'), 'int64', []);
+    const going = body.input(body.unique('going'), 'bool', []);
+    const carried = STATE_NAMES.map((name) => body.input(body.unique(name), 'float32', stateDims(name, shape)));
+    const after = one(body, index, slots(carried));
+    body.output(body.op('Identity', [going]), 'bool', []);
+    flat(after.state).forEach((value, i) => body.output(value, 'float32', stateDims(STATE_NAMES[i], shape)));
+    body.output(after.loss, 'float32', []);
+    const steps = g.op('Gather', [g.op('Shape', [schedule]), g.int(0)], { axis: 0 });
+    const always = g.constant(Uint8Array.of(1), [], 'bool');
+    const outputs = g.ops('Loop', [steps, always, ...STATE_NAMES], { body }, STATE_NAMES.length + 1);
+    finals = outputs.slice(0, -1);
+    losses = outputs[outputs.length - 1];
+  } else {
+    const after = one(g, g.int(0), slots(STATE_NAMES));
+    finals = flat(after.state);
+    losses = g.axes('Unsqueeze', after.loss, [0]);
+  }
+  finals.forEach((value, i) =>
+    g.output(value, 'float32', stateDims(STATE_NAMES[i], shape), `out.${STATE_NAMES[i]}`),
+  );
+  g.output(losses, 'float32', ['steps'], 'losses');
+  return g.encode();
+}
+
+/**
+ * Step size and ε of Adam steps `first`+1 … `first`+`steps` as the graph wants them, bias corrections included. [steps × 2]
+ * Computed in double precision, as PyTorch does.
+ */
+export function adamSchedule(first: number, steps: number, learningRate: number): Float32Array {
+  const { beta1, beta2, epsilon } = ADAM;
+  const out = new Float32Array(2 * steps);
+  for (let i = 0; i < steps; i++) {
+    const t = first + i + 1;
+    const root = Math.sqrt(1 - beta2 ** t) / Math.sqrt(1 - beta2);
+    out[2 * i] = ((learningRate * (1 - beta1)) / (1 - beta1 ** t)) * root;
+    out[2 * i + 1] = epsilon * root;
+  }
+  return out;
+}
+
+/**
+ * The encoder with argmax as a graph: inputs `x` [rows, width], `encoder`, `encoderBias`, `bias`;
+ * outputs `code` int64 [rows] (the first of equal maxima) and `activation` float32 [rows], the winner's.
+ */
+export function encodingGraph(shape: { latents: number; width: number }): Uint8Array {
+  const g = new GraphBuilder({ opset: 17, name: 'sae_encoding' });
+  const x = g.input('x', 'float32', ['rows', shape.width]);
+  const [w, be, b] = (['encoder', 'encoderBias', 'bias'] as const).map((name) =>
+    g.input(name, 'float32', parameterDims(name, shape)),
+  );
+  const wb = g.axes('Squeeze', g.op('MatMul', [w, g.axes('Unsqueeze', b, [1])]), [1]);
+  const f = g.op('Relu', [g.op('Gemm', [x, w, g.op('Sub', [be, wb])], { transB: 1 })]);
+  g.output(g.op('ArgMax', [f], { axis: 1, keepdims: 0 }), 'int64', ['rows'], 'code');
+  g.output(g.op('ReduceMax', [f], { axes: [1], keepdims: 0 }), 'float32', ['rows'], 'activation');
+  return g.encode();
+}

@@ -1,0 +1,57 @@
+import { inspectDocument, type InspectDocument } from '../../workbench/inspect.ts';
+import { openCheckpoint } from '../../workbench/workbench.ts';
+import { createOutput, printable, textTable } from '../output.ts';
+import type { CommonOptions } from '../context.ts';
+
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+
+/** The anatomy as people read it. */
+function describe({ model, blocks, unembedding, unrecognised, notes }: InspectDocument): string {
+  const lines = [
+    `${printable(model.name)}: ${blocks.length} attention blocks, ${blocks.reduce((sum, block) => sum + block.heads, 0)} heads`,
+    `  file       ${printable(model.file)}, ${megabytes(model.bytes)} in ${model.files.length} file${model.files.length > 1 ? 's' : ''}, ${model.parameters.toLocaleString('en')} ${model.dtype} weights`,
+    `  producer   ${printable(model.producer)}, opset ${model.opset ?? '?'}, ${model.nodes} nodes`,
+    `  inputs     ${model.inputs.map((input) => `${printable(input.name)} (${input.role})`).join(', ')}`,
+    `  outputs    ${model.outputs.slice(0, 6).map(printable).join(', ')}${model.outputs.length > 6 ? `, … (${model.outputs.length})` : ''}`,
+    `  tokenizer  ${model.tokenizer.kind}, ${model.tokenizer.vocab.toLocaleString('en')} tokens`,
+    `  context    ${model.context ?? 'not limited by the graph'}`,
+    `  unembed    ${unembedding ? `${unembedding.vocab} tokens, ${unembedding.tied ? 'tied to the embedding' : 'own matrix'}, final norm ${unembedding.finalNorm ?? 'none'}` : 'not found'}`,
+    '',
+  ];
+  if (blocks.length) {
+    lines.push(
+      textTable(
+        ['layer', 'kind', 'causal', 'heads', 'kv', 'd_head', 'd_model', 'norm', 'mlp', 'sites'],
+        blocks.map((b) => [
+          b.layer,
+          b.kind,
+          b.causal === null ? 'unknown' : b.causal ? 'yes' : 'no',
+          b.heads,
+          b.kvHeads,
+          b.headDim,
+          b.dModel,
+          b.parallel ? `${b.norm}, parallel` : b.norm,
+          b.mlp ?? '–',
+          b.sites.join(' '),
+        ]),
+      ),
+    );
+  }
+  if (unrecognised.length) {
+    lines.push('', 'Not recognised:');
+    for (const item of unrecognised)
+      lines.push(`  ${printable(item.what)} (${printable(item.where)}): ${printable(item.why)}`);
+  }
+  for (const note of notes) lines.push('', `note: ${printable(note)}`);
+  return lines.join('\n');
+}
+
+export async function inspect(target: string, options: CommonOptions): Promise<void> {
+  const open = await openCheckpoint(target);
+  try {
+    const document = inspectDocument(open);
+    createOutput(options).document(document, () => describe(document));
+  } finally {
+    await open.folder.close();
+  }
+}

@@ -1,0 +1,89 @@
+import { readFile } from 'node:fs/promises';
+import { HeadscopeError } from '../errors.ts';
+import { parsePromptSet } from '../text/prompt-set.ts';
+import { resolvePrompt, resolvePromptSet, type ResolvedPrompt } from '../text/resolve.ts';
+import { chooseDevice, openWorkbench, type Workbench } from '../workbench/workbench.ts';
+import { createOutput, printable, type Output } from './output.ts';
+
+/** Options that every command understands. */
+export interface CommonOptions {
+  readonly device: string;
+  readonly threads?: number;
+  readonly seed: number;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** Opens a checkpoint on the chosen device, runs the command, and closes everything whatever happens. */
+export async function withWorkbench(
+  target: string,
+  options: CommonOptions,
+  command: (workbench: Workbench, output: Output) => Promise<void>,
+): Promise<void> {
+  const output = createOutput(options);
+  const workbench = await openWorkbench(target, await chooseDevice(options.device, options.threads));
+  try {
+    for (const note of workbench.notes) output.note(`note: ${printable(note)}`);
+    const { measured } = workbench.opened;
+    output.note(
+      `${workbench.checkpoint.name} on ${workbench.opened.device.name}${measured ? `; instrumented − unedited logits: max abs ${measured.maxAbs.toExponential(1)}` : ''}`,
+    );
+    await command(workbench, output);
+  } finally {
+    await workbench.close();
+  }
+}
+
+/** Largest prompt set read; a set is text for people. */
+const MAX_SET_BYTES = 64 * 1024 * 1024;
+
+/**
+ * Reads a prompt set and turns it into token ids. Bad lines are named and left out.
+ * @throws HeadscopeError `missing-file`, `no-prompts` when no line is usable
+ */
+export async function readPrompts(
+  file: string,
+  workbench: Workbench,
+  output: Output,
+): Promise<ResolvedPrompt[]> {
+  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    throw new HeadscopeError(
+      'missing-file',
+      `The prompt set ${file} cannot be read (${cause.code}). Check the path.`,
+      2,
+      { cause },
+    );
+  });
+  if (text.length > MAX_SET_BYTES)
+    throw new HeadscopeError('bad-prompts', `${file} is larger than 64 MB, which is no prompt set.`);
+  const { prompts, problems } = resolvePromptSet(workbench.tokenizer, parsePromptSet(text));
+  for (const { line, message } of problems)
+    process.stderr.write(`warning: ${file}:${line}: ${printable(message)} The line was left out.\n`);
+  if (prompts.length === 0)
+    throw new HeadscopeError(
+      'no-prompts',
+      `${file} has no usable line. Each line is an object such as {"prompt": "..."}.`,
+    );
+  const unknown = new Set(prompts.flatMap((prompt) => prompt.unknown));
+  if (unknown.size)
+    output.note(
+      `warning: not in the vocabulary: ${[...unknown].slice(0, 8).map(printable).join(' ')}${unknown.size > 8 ? ' …' : ''}`,
+    );
+  return prompts;
+}
+
+/** The prompts of --prompt or --prompts; exactly one of them is needed. */
+export async function promptsFrom(
+  options: { prompt?: string; prompts?: string },
+  workbench: Workbench,
+  output: Output,
+): Promise<ResolvedPrompt[]> {
+  if ((options.prompt === undefined) === (options.prompts === undefined)) {
+    throw new HeadscopeError('bad-option', 'Give either --prompt "text" or --prompts set.jsonl.');
+  }
+  if (options.prompts !== undefined) return readPrompts(options.prompts, workbench, output);
+  const resolved = resolvePrompt(workbench.tokenizer, { prompt: options.prompt as string });
+  if (resolved.unknown.length)
+    output.note(`warning: not in the vocabulary: ${resolved.unknown.map(printable).join(' ')}`);
+  return [resolved];
+}

@@ -1,0 +1,103 @@
+import { Command, CommanderError } from 'commander';
+import { HeadscopeError } from '../errors.ts';
+import { onTemporaryFile } from '../workbench/node-output.ts';
+import { capture } from './commands/capture.ts';
+import { inspect } from './commands/inspect.ts';
+import { profile } from './commands/profile.ts';
+import { run } from './commands/run.ts';
+import { sinks } from './commands/sinks.ts';
+import { parseList, parseNumber, printable } from './output.ts';
+import { VERSION } from '../workbench/version.ts';
+
+onTemporaryFile((path, exists) => process.send?.({ path, exists }));
+process.on('SIGINT', () => undefined); // the parent ends us
+
+const program = new Command('headscope')
+  .description(
+    'Finds every attention head in an ONNX transformer, captures, calibrates and explains it. Offline.',
+  )
+  .version(VERSION)
+  .showHelpAfterError('(see --help)')
+  .exitOverride()
+  .configureOutput({ outputError: () => undefined });
+
+function command(name: string, description: string, parent: Command = program): Command {
+  return parent
+    .command(name)
+    .description(description)
+    .argument('<checkpoint>', 'a folder with model.onnx, or an .onnx file')
+    .option('--device <name>', 'auto, cpu, wasm or webgpu', 'auto')
+    .option('--threads <n>', 'threads of the runtime', parseNumber('threads', 1, 1024, true))
+    .option('--seed <n>', 'seed of everything random', parseNumber('seed', 0, 2 ** 31 - 1, true), 0)
+    .option('--json', 'print one JSON document')
+    .option('--quiet', 'no notes and no progress')
+    .option('--debug', 'show a stack trace when something fails');
+}
+
+command('inspect', 'the anatomy: blocks, heads, sites, what was recognised and what was not').action(inspect);
+
+command('run', "next-token predictions for a prompt, and every head's summary")
+  .option('--prompt <text>', 'the prompt')
+  .option('--top <n>', 'predictions shown', parseNumber('top', 1, 1000, true), 10)
+  .action(run);
+
+command('capture', 'activations of prompts to an .npz under TransformerLens hook names')
+  .option('--prompt <text>', 'one prompt')
+  .option('--prompts <file>', 'a prompt set in JSON Lines')
+  .option('--sites <list>', 'pattern, scores, z, q, k, v, result, resid, logits', 'pattern,z')
+  .option('--layers <list>', 'layers, such as 0,2,5-7', parseList)
+  .option('--heads <list>', 'heads, such as 0,3', parseList)
+  .option('--out <file>', 'the .npz to write')
+  .action(capture);
+
+command('sinks', 'attention sinks by attention and by hidden state')
+  .option('--prompt <text>', 'one prompt')
+  .option('--prompts <file>', 'a prompt set in JSON Lines')
+  .option('--alpha <x>', 'a key is a sink above alpha / T', parseNumber('alpha', 0))
+  .option('--absolute <x>', 'or above this mean attention', parseNumber('absolute', 0, 1))
+  .option('--tau <x>', 'threshold of the hidden-state definition', parseNumber('tau', 0))
+  .action(sinks);
+
+command(
+  'profile',
+  'head scores on random repeated text: induction, previous token, duplicate token, entropy, distance, copying',
+)
+  .option('--segments <n>', 'random prompts', parseNumber('segments', 1, 10_000, true), 8)
+  .option('--length <n>', 'tokens of the repeated segment', parseNumber('length', 2, 100_000, true))
+  .action(profile);
+
+function fail(error: unknown): never {
+  const debug = process.argv.includes('--debug');
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) process.exit(0);
+    process.stderr.write(
+      `error[usage]: ${error.message.replace(/^error: /, '').split('\n')[0]}. See headscope --help.\n`,
+    );
+    process.exit(2);
+  }
+  if (debug && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  if (error instanceof HeadscopeError) {
+    process.stderr.write(`error[${error.code}]: ${printable(error.message)}\n`);
+    process.exit(error.exit);
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  const memory = error instanceof RangeError && /allocation|Invalid (typed )?array length/i.test(message);
+  process.stderr.write(
+    memory
+      ? 'error[out-of-memory]: There is not enough memory for this. Capture fewer layers or shorter prompts.\n'
+      : `error[internal]: Something went wrong that should not: ${printable(message.split('\n')[0])}. Run again with --debug and report it.\n`,
+  );
+  process.exit(1);
+}
+
+process.on('uncaughtException', fail);
+process.on('unhandledRejection', fail);
+// A reader that goes away (| head) is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+
+if (process.argv.length <= 2) {
+  process.stdout.write(program.helpInformation());
+} else {
+  await program.parseAsync().catch(fail);
+}
+process.disconnect?.();

@@ -1,0 +1,123 @@
+import { mkdir, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import path from 'node:path';
+import { HeadscopeError } from '../errors.ts';
+
+/** Told the path of each temporary file before it exists and after it is gone, so that a killed program's leftovers can be removed. */
+export type TemporaryListener = (path: string, exists: boolean) => void;
+
+let listener: TemporaryListener = () => undefined;
+
+export function onTemporaryFile(next: TemporaryListener): void {
+  listener = next;
+}
+
+function writeError(target: string, cause: unknown): HeadscopeError {
+  const code = (cause as NodeJS.ErrnoException).code ?? '';
+  const why: Record<string, string> = {
+    ENOSPC: 'the disk is full; free some space',
+    EACCES: 'it may not be written; check the permissions',
+    EPERM: 'it may not be written; check the permissions',
+    EROFS: 'the disk is read-only; choose another place',
+    ENOENT: 'its folder does not exist; create it first',
+    EISDIR: 'it is a folder; choose a file name',
+    ENOTDIR: 'a part of its path is a file; choose another place',
+    EDQUOT: 'the disk quota is used up; free some space',
+  };
+  return new HeadscopeError(
+    'write-failed',
+    `${target} could not be written: ${why[code] ?? (cause as Error).message}. Nothing was left half-written.`,
+    code === 'ENOSPC' || code === 'EDQUOT' ? 1 : 2,
+    { cause },
+  );
+}
+
+/**
+ * Writes a file so that it is either there whole or not at all: into a neighbour first, then renamed.
+ * @throws HeadscopeError `write-failed`
+ */
+export async function writeFileAtomic(
+  target: string,
+  write: (append: (chunk: Uint8Array | string) => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const temporary = path.join(path.dirname(target), `.${path.basename(target)}.${process.pid}.tmp`);
+  let handle: FileHandle | undefined;
+  listener(temporary, true);
+  try {
+    try {
+      handle = await open(temporary, 'wx');
+    } catch (cause) {
+      throw writeError(target, cause);
+    }
+    const file = handle;
+    await write(async (chunk) => {
+      try {
+        await file.writeFile(chunk);
+      } catch (cause) {
+        throw writeError(target, cause);
+      }
+    });
+    try {
+      await file.sync();
+      await file.close();
+      handle = undefined;
+      await rename(temporary, target);
+    } catch (cause) {
+      throw writeError(target, cause);
+    }
+  } finally {
+    await handle?.close().catch(() => undefined);
+    await rm(temporary, { force: true });
+    listener(temporary, false);
+  }
+}
+
+/**
+ * Writes a folder of files so that it appears whole: a new folder is filled under a temporary name and renamed; files of an existing
+ * folder are replaced one by one, each whole.
+ * @param files relative names with forward slashes
+ * @throws HeadscopeError `write-failed`, `not-empty` when the folder holds something else
+ */
+export async function writeFolderAtomic(
+  target: string,
+  files: ReadonlyMap<string, Uint8Array | string>,
+  ownMark: string,
+): Promise<void> {
+  const exists = await stat(target).catch(() => undefined);
+  if (exists && !exists.isDirectory())
+    throw new HeadscopeError('write-failed', `${target} is a file; choose a folder for --out.`);
+  const folder = exists ? target : `${target}.${process.pid}.tmp`;
+  if (
+    exists &&
+    !(await stat(path.join(target, ownMark)).catch(() => undefined)) &&
+    (await isOccupied(target))
+  ) {
+    throw new HeadscopeError(
+      'not-empty',
+      `${target} is not empty and holds no earlier report. Choose a new folder for --out.`,
+    );
+  }
+  if (!exists) listener(folder, true);
+  try {
+    for (const [name, content] of files) {
+      const file = path.join(folder, ...name.split('/'));
+      try {
+        await mkdir(path.dirname(file), { recursive: true });
+      } catch (cause) {
+        throw writeError(target, cause);
+      }
+      await writeFileAtomic(file, (append) => append(content));
+    }
+    if (!exists)
+      await rename(folder, target).catch((cause: unknown) => Promise.reject(writeError(target, cause)));
+  } finally {
+    if (!exists) {
+      await rm(folder, { recursive: true, force: true });
+      listener(folder, false);
+    }
+  }
+}
+
+async function isOccupied(folder: string): Promise<boolean> {
+  const { readdir } = await import('node:fs/promises');
+  return (await readdir(folder)).length > 0;
+}
