@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { HeadscopeError } from '../errors.ts';
 import { onTemporaryFile } from '../workbench/node-output.ts';
+import { calibrateAct, calibrateVar } from './commands/calibrate.ts';
 import { capture } from './commands/capture.ts';
 import { inspect } from './commands/inspect.ts';
 import { profile } from './commands/profile.ts';
@@ -65,6 +66,30 @@ command(
   .option('--segments <n>', 'random prompts', parseNumber('segments', 1, 10_000, true), 8)
   .option('--length <n>', 'tokens of the repeated segment', parseNumber('length', 2, 100_000, true))
   .action(profile);
+
+const calibrate = program.command('calibrate').description('attention calibration: act, var');
+
+command('act', 'ACT: head search on a labelled set, held-out evaluation', calibrate)
+  .option('--task <file>', 'labelled prompts in JSON Lines')
+  .option('--alpha <x>', 'a key is a sink above alpha / T', parseNumber('alpha', 0))
+  .option('--absolute <x>', 'or above this mean attention', parseNumber('absolute', 0, 1))
+  .option('--beta <x>', 'share of its attention that a sink keeps', parseNumber('beta', 0, 1))
+  .option('--layers <list>', 'layers searched; 2 … L−2 when not given', parseList)
+  .option('--metric <name>', 'accuracy or logprob', 'accuracy')
+  .option('--keep <rule>', 'interval (gain above 0 with 95 % confidence) or gain (as published)', 'interval')
+  .option('--export <file>', 'write the calibrated model')
+  .action(calibrateAct);
+
+command('var', 'VAR: redistribution of attention into a focus span', calibrate)
+  .option('--prompt <text>', 'the prompt')
+  .option('--focus <start:end>', 'the span of tokens that attention is moved to')
+  .option('--dims <list>', 'sink dimensions; found when not given', parseList)
+  .option('--layers <list>', 'layers treated; 2 … L−2 when not given', parseList)
+  .option('--tau <x>', 'threshold of sinks', parseNumber('tau', 0))
+  .option('--rho <x>', 'most attention a head may park on sinks of the span', parseNumber('rho', 0, 1))
+  .option('--summ <x>', 'least attention on the span', parseNumber('summ', 0, 1))
+  .option('--p <x>', 'share of its attention that a sink keeps', parseNumber('p', 0, 1))
+  .action(calibrateVar);
 
 function fail(error: unknown): never {
   const debug = process.argv.includes('--debug');

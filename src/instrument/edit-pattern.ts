@@ -42,14 +42,14 @@ export function editPattern(context: LayerContext, condition: (name: Switch) => 
       };
       step(mask, (inner, value) => applyMask(inner, value, at('mask_on'), at('mask_allowed')));
       step(act, (inner, value) =>
-        applyAct(
-          inner,
-          value,
-          at('act'),
-          names.global('valid'),
-          at('inverse_count'),
-          names.global('sinkable'),
-        ),
+        applyAct(inner, value, {
+          on: column(inner, at('act'), 0),
+          threshold: column(inner, at('act'), 1),
+          beta: column(inner, at('act'), 2),
+          valid: overKeys(inner, names.global('valid')),
+          inverseCount: overKeys(inner, at('inverse_count')),
+          sinkable: overKeys(inner, names.global('sinkable')),
+        }),
       );
       if (varOn !== undefined) {
         const residual = block.residPre as string;
@@ -74,6 +74,9 @@ export function editPattern(context: LayerContext, condition: (name: Switch) => 
 const flag = (g: GraphBuilder, values: string): string =>
   g.op('Greater', [g.axes('Unsqueeze', values, [2, 3]), g.float(0)]);
 
+/** [batch, key] → [batch, 1, 1, key] */
+const overKeys = (g: GraphBuilder, values: string): string => g.axes('Unsqueeze', values, [1, 2]);
+
 /** Column `i` of [batch, head, n] as [batch, head, 1, 1]. */
 function column(g: GraphBuilder, values: string, i: number): string {
   return g.axes('Unsqueeze', g.op('Slice', [values, g.ints(i), g.ints(i + 1), g.ints(2)]), [3]);
@@ -89,36 +92,42 @@ function applyMask(g: GraphBuilder, pattern: string, on: string, allowed: string
   return g.op('Where', [flag(g, on), masked, pattern]);
 }
 
+/** Values that broadcast to [batch, head, query, key]: settings per head are [·, ·, 1, 1], rows over keys [·, 1, 1, key]. */
+export interface ActValues {
+  /** > 0 where the head is calibrated. */
+  readonly on: string;
+  readonly threshold: string;
+  readonly beta: string;
+  /** 1 for real tokens, over queries. */
+  readonly valid: string;
+  /** 1 / number of real queries that may see the key. */
+  readonly inverseCount: string;
+  /** 1 for keys that may be calibrated: all but position 0. */
+  readonly sinkable: string;
+}
+
 /**
  * Attention calibration (Yu et al., ICML 2024; methods.md, ACT): keys that receive more than the threshold on average keep β of their
- * attention, and what is freed goes to the row's other keys in proportion. Settings per head: on, threshold, β.
+ * attention, and what is freed goes to the row's other keys in proportion.
+ * @param pattern [batch, head, query, key]
  */
-function applyAct(
-  g: GraphBuilder,
-  pattern: string,
-  settings: string,
-  valid: string,
-  inverseCount: string,
-  sinkable: string,
-): string {
-  const row = (name: string): string => g.axes('Unsqueeze', name, [1, 2]);
-  const received = g.op('Mul', [g.op('MatMul', [row(valid), pattern]), row(inverseCount)]);
-  const above = g.op('Cast', [g.op('Greater', [received, column(g, settings, 1)])], { to: 1 });
-  const sinks = g.op('Mul', [above, row(sinkable)]);
+export function applyAct(g: GraphBuilder, pattern: string, act: ActValues): string {
+  const received = g.op('Mul', [g.op('MatMul', [act.valid, pattern]), act.inverseCount]);
+  const above = g.op('Cast', [g.op('Greater', [received, act.threshold])], { to: 1 });
+  const sinks = g.op('Mul', [above, act.sinkable]);
   const others = g.op('Sub', [g.float(1), sinks]);
   const onSinks = g.op('Mul', [pattern, sinks]);
   const onOthers = g.op('Mul', [pattern, others]);
   const sinkMass = g.reduce('ReduceSum', onSinks, [3]);
   const otherMass = g.reduce('ReduceSum', onOthers, [3]);
   const movable = g.op('Greater', [otherMass, g.float(0)]);
-  const beta = column(g, settings, 2);
-  const freed = g.op('Mul', [g.op('Sub', [g.float(1), beta]), sinkMass]);
+  const freed = g.op('Mul', [g.op('Sub', [g.float(1), act.beta]), sinkMass]);
   const gain = g.op('Add', [
     g.float(1),
     g.op('Div', [freed, g.op('Where', [movable, otherMass, g.float(1)])]),
   ]);
-  const calibrated = g.op('Add', [g.op('Mul', [onSinks, beta]), g.op('Mul', [onOthers, gain])]);
-  const chosen = g.op('And', [g.op('Greater', [column(g, settings, 0), g.float(0)]), movable]);
+  const calibrated = g.op('Add', [g.op('Mul', [onSinks, act.beta]), g.op('Mul', [onOthers, gain])]);
+  const chosen = g.op('And', [g.op('Greater', [act.on, g.float(0)]), movable]);
   return g.op('Where', [chosen, calibrated, pattern]);
 }
 

@@ -65,9 +65,7 @@ describe('.npz', () => {
     expect(Object.keys(files)).toEqual(Object.keys(named).map((name) => `${name}.npy`));
     for (const [name, array] of Object.entries(named)) {
       const file = files[`${name}.npy`];
-      const read = parse(
-        file.buffer.slice(file.byteOffset, file.byteOffset + file.byteLength) as ArrayBuffer,
-      );
+      const read = parse(file.buffer.slice(file.byteOffset, file.byteOffset + file.byteLength));
       expect(read.shape).toEqual(array.dims);
       expect(read.fortranOrder).toBe(false);
       expect(hex(file.subarray(file.length - array.data.byteLength))).toBe(hex(bytesOf(array)));

@@ -43,7 +43,7 @@ export function wordsOf(name: string): string[] {
   return words;
 }
 
-/** Text from the language each sink model was trained on, not seen in training: 12 rows of token ids. */
+/** Text from the language each sink model was trained on, not seen in training: 32 rows of token ids. */
 export function freshPrompts(name: 'sink-3l' | 'sink-delim-2l'): { ids: number[]; tokens: string[] }[] {
   const text = readFileSync(new URL('fresh-prompts.json', import.meta.url), 'utf8');
   const words = wordsOf(name);

@@ -169,6 +169,44 @@ describe('encodings worked out by hand', () => {
     expect(tokenizer.encode('addc')).toEqual([1, 0, 3]);
   });
 
+  test('Unigram compares paths where they meet, before rounding can make them equal', () => {
+    // a+b+bb = -15.15 and a+bb+b = -15.149999999999999 in doubles; with c both are -17.82. The reference takes the second.
+    const vocab = [
+      ['<unk>', 0],
+      ['a', -1.87],
+      ['b', -8.2],
+      ['bb', -5.08],
+      ['c', -2.67],
+    ];
+    const tokenizer = load({ model: { type: 'Unigram', unk_id: 0, vocab } });
+    expect(tokenizer.encode('abbbc')).toEqual([1, 3, 2, 4]);
+  });
+
+  test('the text of the unknown token has its own score in Unigram', () => {
+    const letters = ['<', 'u', 'n', 'k', '>'].map((letter) => [letter, -1]);
+    const tokenizer = load({ model: { type: 'Unigram', unk_id: 0, vocab: [['<unk>', 0], ...letters] } });
+    expect(tokenizer.encode('<unk>n')).toEqual([0, 3]);
+  });
+
+  test('of two added tokens at one place the longer is found', () => {
+    const tokenizer = load({
+      model: { type: 'WordLevel', vocab: { x: 0 }, unk_token: 'x' },
+      added_tokens: ['ab', 'abc'].map((content, i) => ({ id: i + 1, content, special: true })),
+    });
+    expect(tokenizer.encode('abcab')).toEqual([2, 1]);
+  });
+
+  test('BERT sets CJK ideographs apart, of Extension E those that the reference does', () => {
+    const normalize = createNormalizer({
+      type: 'BertNormalizer',
+      clean_text: false,
+      handle_chinese_chars: true,
+      strip_accents: null,
+      lowercase: false,
+    });
+    expect(normalize('a中b\u{20000}c\u{2B850}d\u{2B950}e')).toBe('a 中 b \u{20000} c\u{2B850}d \u{2B950} e');
+  });
+
   test('WordPiece takes the longest piece from the left (the example of the BERT code)', () => {
     const tokenizer = wordPieceTokenizer(['un', '##aff', '##able', 'a']);
     expect(tokenizer.encode('unaffable')).toEqual([1, 3, 4, 5, 2]);

@@ -161,6 +161,7 @@ describe('unknown pieces', () => {
 
 describe('files that cannot be used', () => {
   const model = { type: 'WordLevel', vocab: { a: 0 }, unk_token: 'a' };
+  const bert = { type: 'BertProcessing', cls: ['a', 0], sep: ['a', 0] };
   const refused: [string, string | object, RegExp][] = [
     ['no JSON', '{"model":', /not JSON/],
     ['no object', '[1]', /must be an object/],
@@ -199,6 +200,11 @@ describe('files that cannot be used', () => {
       'prompt left out',
       { model, post_processor: { type: 'TemplateProcessing', single: [] } },
       /leaves the prompt out/,
+    ],
+    [
+      'two templates',
+      { model, post_processor: { type: 'Sequence', processors: [bert, { type: 'ByteLevel' }, bert] } },
+      /special tokens twice/,
     ],
     ['added token without id', { model, added_tokens: [{ content: 'x' }] }, /added_tokens\[0\]\.id/],
     [

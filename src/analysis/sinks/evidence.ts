@@ -193,7 +193,7 @@ const measured = ({
 });
 
 /** One query head's row of a [heads × T] or, with shared keys and values, [kvHeads × T] array; null when it is empty. */
-function headRow(
+export function headRow(
   array: Float32Array | undefined,
   head: number,
   heads: number,

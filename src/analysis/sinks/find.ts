@@ -1,6 +1,6 @@
 import { HeadscopeError, throwIfCancelled } from '../../errors.ts';
 import type { ModelShape, Row, RowResult, RunOptions, Runner } from '../../instrument/runner.ts';
-import { MIN_QUERIES, queriesSeeing, sinkThreshold, type SinkRule } from './by-attention.ts';
+import { MIN_QUERIES, sinkThreshold, type SinkRule } from './by-attention.ts';
 import { reachableTau, TAU } from './by-hidden-state.ts';
 import {
   decideDimensions,
@@ -84,6 +84,7 @@ export async function findSinks(
   const minQueries = settings.minQueries ?? MIN_QUERIES;
   const thresholds = prompts.map(({ ids }) => sinkThreshold(ids.length, settings));
   const records: PromptRecord[] = [];
+  const tally = new SinkTally(shape, minQueries);
   const large = new Set<number>();
   let largestNormalised = 0;
   const rows: Row[] = prompts.map(({ ids }) => ({ ids }));
@@ -94,8 +95,10 @@ export async function findSinks(
     const tokens = row.ids.length;
     const summaries = row.summaries();
     const rule = { threshold: thresholds[row.index].value, minQueries };
+    const heads = sinkingHeads(shape, summaries, tokens, rule);
+    tally.add(prompts[row.index].tokens, summaries, heads);
     records[row.index] = {
-      heads: sinkingHeads(shape, summaries, tokens, rule),
+      heads,
       norms: {
         value: meanNorms(shape, summaries.valueNorm, tokens),
         key: meanNorms(shape, summaries.keyNorm, tokens),
@@ -128,14 +131,8 @@ export async function findSinks(
 
   const decision = decideDimensions(seen, prompts.length, settings);
   const sinkDims = settings.dims ?? decision.found.map(({ dim }) => dim);
-  const tally = new SinkTally();
   const documents = prompts.map((prompt, index): PromptSinks => {
     const { heads, norms } = records[index];
-    tally.add(
-      prompt.tokens,
-      heads,
-      (k) => queriesSeeing(k, prompt.ids.length, shape.causal.every(Boolean)) >= minQueries,
-    );
     const hidden = sinkDims.length === 0 ? null : hiddenStateSinks(streams[index], sinkDims, tau);
     const { value, note } = thresholds[index];
     const sinks = joinDefinitions(shape, prompt.tokens, heads, hidden, norms);

@@ -169,7 +169,7 @@ function promptsHtml(prompts: readonly Prompt[]): string {
   });
   const head = headHtml(keys.map((key) => ({ label: labels[key], kind: 'text' })));
   const table = scrollHtml('Prompts', `<table>${head}<tbody>\n${rows.join('\n')}\n</tbody></table>`);
-  const open = prompts.length <= PROMPTS_OPEN ? ' open' : '';
+  const open = prompts.length <= PROMPTS_OPEN ? ' open=""' : '';
   return `<details${open}><summary>${prompts.length === 1 ? 'The prompt' : `The ${prompts.length} prompts`}</summary>${table}</details>`;
 }
 

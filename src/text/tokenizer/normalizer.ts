@@ -108,5 +108,6 @@ function bert(fields: Fields, where: string): Normalizer {
   };
 }
 
+/** Extension E starts at U+2B920 in the reference, not at U+2B820 as in Unicode; a vocabulary was made with what the reference does. */
 const CJK_IDEOGRAPH =
   /[\u4E00-\u9FFF\u3400-\u4DBF\u{20000}-\u{2A6DF}\u{2A700}-\u{2B73F}\u{2B740}-\u{2B81F}\u{2B920}-\u{2CEAF}\uF900-\uFAFF\u{2F800}-\u{2FA1F}]/gu;

@@ -27,16 +27,13 @@ export function createSpecialTemplate(
     case 'BertProcessing':
     case 'RobertaProcessing':
       return { before: [pairId(fields.cls, `${where}.cls`)], after: [pairId(fields.sep, `${where}.sep`)] };
-    case 'Sequence':
-      return sequenceParts(fields, 'processors', where, depth)
+    case 'Sequence': {
+      const parts = sequenceParts(fields, 'processors', where, depth)
         .map((part, i) => createSpecialTemplate(part, `${where}.processors[${i}]`, depth + 1))
-        .reduce(
-          (inner, outer) => ({
-            before: [...outer.before, ...inner.before],
-            after: [...inner.after, ...outer.after],
-          }),
-          NONE,
-        );
+        .filter((part) => part !== NONE);
+      if (parts.length > 1) throw badTokenizer(`${where} adds special tokens twice`);
+      return parts[0] ?? NONE;
+    }
     case 'TemplateProcessing':
       return template(asList(fields.single, `${where}.single`), fields.special_tokens, where);
     default:

@@ -1,0 +1,74 @@
+"""Writes layout samples: one folder each with model.onnx and reference values of two prompts.
+
+    python3 make.py OUT [NAME ...]     all of zoo.py when no name is given
+
+PyTorch 1.13, onnx 1.12, numpy. Weights are random with a fixed seed.
+"""
+import os
+import sys
+
+import torch
+
+from taps import capture, export, randomise, write_golden
+from zoo import IDS, MASK, POS, TYPES, ZOO
+
+LENGTHS = (6, 9)
+SOURCE = 5
+
+
+def feeds(names, tokens, d):
+    """Example inputs by name: prompts have no padding; hidden states of an encoder are random but fixed."""
+    b, t = tokens.shape
+    g = torch.Generator().manual_seed(7)
+    all_of = {
+        IDS: tokens,
+        MASK: torch.ones(b, t, dtype=torch.long),
+        TYPES: torch.zeros(b, t, dtype=torch.long),
+        POS: torch.arange(t)[None].expand(b, t).contiguous(),
+        "states": torch.randn(b, SOURCE, d, generator=g),
+        "source_mask": torch.ones(b, SOURCE, dtype=torch.long),
+    }
+    return {RENAMED.get(n, n): all_of[n] for n in names}
+
+
+RENAMED = {"states": "encoder_hidden_states", "source_mask": "encoder_attention_mask"}
+
+
+def make(name, root):
+    kind, c, names, opset, expected = ZOO[name]
+    model = randomise(kind(c), sum(map(ord, name)))
+    folder = os.path.join(root, name)
+    os.makedirs(folder, exist_ok=True)
+    g = torch.Generator().manual_seed(3)
+    example = feeds(names, torch.randint(3, c["vocab"], (2, 7), generator=g), c["d"])
+    axes = {}
+    for n in example:
+        other = "encoder_sequence_length" if n.startswith("encoder") else "sequence_length"
+        axes[n] = {0: "batch_size", 1: other}
+    outputs = ["logits"]
+    if c.get("outputs_all"):
+        outputs += [f"hidden_states.{i}" for i in range(c["layers"])] + [f"attentions.{i}" for i in range(c["layers"])]
+    export(model, os.path.join(folder, "model.onnx"), example, axes, outputs, opset, fold="nofold" not in name)
+    runs = []
+    for length in LENGTHS:
+        tokens = torch.randint(3, c["vocab"], (1, length), generator=g)
+        out, kept = capture(model, *feeds(names, tokens, c["d"]).values())
+        logits = None if expected.get("unembedding") is False else (out[0] if isinstance(out, tuple) else out)
+        runs.append((tokens[0], logits, kept))
+    find = {"layers": len([k for k in runs[0][2] if k[0] == "pattern"]) or c["layers"], "heads": c["heads"],
+            "kvHeads": c["heads"], "headDim": c.get("dv", c.get("dh", c["d"] // c["heads"])), "dModel": c["d"], **expected}
+    if "states" in names:
+        find["source"] = feeds(names, tokens, c["d"])["encoder_hidden_states"][0].flatten().tolist()
+    write_golden(folder, name, find, runs)
+
+
+if __name__ == "__main__":
+    for name in sys.argv[2:] or ZOO:
+        if os.environ.get("KEEP_GOING"):
+            try:
+                make(name, sys.argv[1])
+            except Exception as e:
+                print("FAILED", name, str(e)[:300])
+                continue
+        else: make(name, sys.argv[1])
+        print(name, os.path.getsize(os.path.join(sys.argv[1], name, "model.onnx")))
