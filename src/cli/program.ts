@@ -5,6 +5,7 @@ import { calibrateAct, calibrateVar } from './commands/calibrate.ts';
 import { capture } from './commands/capture.ts';
 import { inspect } from './commands/inspect.ts';
 import { profile } from './commands/profile.ts';
+import { report } from './commands/report.ts';
 import { run } from './commands/run.ts';
 import { sinks } from './commands/sinks.ts';
 import { parseList, parseNumber, printable } from './output.ts';
@@ -90,6 +91,18 @@ command('var', 'VAR: redistribution of attention into a focus span', calibrate)
   .option('--summ <x>', 'least attention on the span', parseNumber('summ', 0, 1))
   .option('--p <x>', 'share of its attention that a sink keeps', parseNumber('p', 0, 1))
   .action(calibrateVar);
+
+const files = (file: string, before: string[] | undefined): string[] => [...(before ?? []), file];
+
+command('report', 'every analysis into a folder: report.html, report.json, tables, figures, arrays')
+  .option(
+    '--task <file>',
+    'a task in JSON Lines; may be given several times. Default: tasks/*.jsonl of the checkpoint, else generated',
+    files,
+  )
+  .option('--prompts <file>', 'prompts for the overview and the sinks')
+  .option('--out <folder>', 'the folder to write; headscope-report-<name> when not given')
+  .action(report);
 
 function fail(error: unknown): never {
   const debug = process.argv.includes('--debug');
