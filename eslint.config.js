@@ -9,7 +9,7 @@ export default ts.config(
   {
     languageOptions: {
       globals: { ...globals.node },
-      parserOptions: { projectService: { allowDefaultProject: ['eslint.config.js'] } },
+      parserOptions: { projectService: true },
     },
     rules: {
       'no-restricted-properties': [
@@ -18,12 +18,20 @@ export default ts.config(
       ],
     },
   },
+  { files: ['**/*.js', '**/*.mjs'], ...ts.configs.disableTypeChecked },
   {
     files: ['src/**'],
     rules: {
       'no-restricted-imports': [
         'error',
-        { patterns: [{ group: ['**/renderer/**', '**/electron/**', 'electron'], message: 'src never imports the shells.' }] },
+        {
+          patterns: [
+            {
+              group: ['**/renderer/**', '**/electron/**', 'electron'],
+              message: 'src never imports the shells.',
+            },
+          ],
+        },
       ],
     },
   },

@@ -11,7 +11,11 @@ export default defineConfig({
     sourcemap: true,
     rolldownOptions: {
       input: { headscope: 'src/cli/headscope.ts', program: 'src/cli/program.ts' },
-      output: { entryFileNames: '[name].js', banner: '#!/usr/bin/env node' },
+      output: {
+        entryFileNames: '[name].js',
+        chunkFileNames: '[name]-[hash].js',
+        banner: '#!/usr/bin/env node',
+      },
     },
   },
   ssr: { noExternal: true, external: ['onnxruntime-node', 'onnxruntime-web'] },

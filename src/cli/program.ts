@@ -1,13 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { HeadscopeError } from '../errors.ts';
 import { onTemporaryFile } from '../workbench/node-output.ts';
-import { calibrateAct, calibrateVar } from './commands/calibrate.ts';
-import { capture } from './commands/capture.ts';
-import { inspect } from './commands/inspect.ts';
-import { profile } from './commands/profile.ts';
-import { report } from './commands/report.ts';
-import { run } from './commands/run.ts';
-import { sinks } from './commands/sinks.ts';
 import { parseList, parseNumber, printable } from './output.ts';
 import { VERSION } from '../workbench/version.ts';
 
@@ -23,6 +16,12 @@ const program = new Command('headscope')
   .exitOverride()
   .configureOutput({ outputError: () => undefined });
 
+/** Loads a command when it is called: charts and analyses are not needed to inspect a file. */
+const later =
+  <O>(load: () => Promise<(target: string, options: O) => Promise<void>>) =>
+  async (target: string, options: O): Promise<void> =>
+    (await load())(target, options);
+
 function command(name: string, description: string, parent: Command = program): Command {
   return parent
     .command(name)
@@ -36,12 +35,14 @@ function command(name: string, description: string, parent: Command = program): 
     .option('--debug', 'show a stack trace when something fails');
 }
 
-command('inspect', 'the anatomy: blocks, heads, sites, what was recognised and what was not').action(inspect);
+command('inspect', 'the anatomy: blocks, heads, sites, what was recognised and what was not').action(
+  later(async () => (await import('./commands/inspect.ts')).inspect),
+);
 
 command('run', "next-token predictions for a prompt, and every head's summary")
   .option('--prompt <text>', 'the prompt')
   .option('--top <n>', 'predictions shown', parseNumber('top', 1, 1000, true), 10)
-  .action(run);
+  .action(later(async () => (await import('./commands/run.ts')).run));
 
 command('capture', 'activations of prompts to an .npz under TransformerLens hook names')
   .option('--prompt <text>', 'one prompt')
@@ -50,7 +51,7 @@ command('capture', 'activations of prompts to an .npz under TransformerLens hook
   .option('--layers <list>', 'layers, such as 0,2,5-7', parseList)
   .option('--heads <list>', 'heads, such as 0,3', parseList)
   .option('--out <file>', 'the .npz to write')
-  .action(capture);
+  .action(later(async () => (await import('./commands/capture.ts')).capture));
 
 command('sinks', 'attention sinks by attention and by hidden state')
   .option('--prompt <text>', 'one prompt')
@@ -58,7 +59,7 @@ command('sinks', 'attention sinks by attention and by hidden state')
   .option('--alpha <x>', 'a key is a sink above alpha / T', parseNumber('alpha', 0))
   .option('--absolute <x>', 'or above this mean attention', parseNumber('absolute', 0, 1))
   .option('--tau <x>', 'threshold of the hidden-state definition', parseNumber('tau', 0))
-  .action(sinks);
+  .action(later(async () => (await import('./commands/sinks.ts')).sinks));
 
 command(
   'profile',
@@ -66,7 +67,7 @@ command(
 )
   .option('--segments <n>', 'random prompts', parseNumber('segments', 1, 10_000, true), 8)
   .option('--length <n>', 'tokens of the repeated segment', parseNumber('length', 2, 100_000, true))
-  .action(profile);
+  .action(later(async () => (await import('./commands/profile.ts')).profile));
 
 const calibrate = program.command('calibrate').description('attention calibration: act, var');
 
@@ -79,7 +80,7 @@ command('act', 'ACT: head search on a labelled set, held-out evaluation', calibr
   .option('--metric <name>', 'accuracy or logprob', 'accuracy')
   .option('--keep <rule>', 'interval (gain above 0 with 95 % confidence) or gain (as published)', 'interval')
   .option('--export <file>', 'write the calibrated model')
-  .action(calibrateAct);
+  .action(later(async () => (await import('./commands/calibrate.ts')).calibrateAct));
 
 command('var', 'VAR: redistribution of attention into a focus span', calibrate)
   .option('--prompt <text>', 'the prompt')
@@ -90,7 +91,7 @@ command('var', 'VAR: redistribution of attention into a focus span', calibrate)
   .option('--rho <x>', 'most attention a head may park on sinks of the span', parseNumber('rho', 0, 1))
   .option('--summ <x>', 'least attention on the span', parseNumber('summ', 0, 1))
   .option('--p <x>', 'share of its attention that a sink keeps', parseNumber('p', 0, 1))
-  .action(calibrateVar);
+  .action(later(async () => (await import('./commands/calibrate.ts')).calibrateVar));
 
 const files = (file: string, before: string[] | undefined): string[] => [...(before ?? []), file];
 
@@ -102,7 +103,7 @@ command('report', 'every analysis into a folder: report.html, report.json, table
   )
   .option('--prompts <file>', 'prompts for the overview and the sinks')
   .option('--out <folder>', 'the folder to write; headscope-report-<name> when not given')
-  .action(report);
+  .action(later(async () => (await import('./commands/report.ts')).report));
 
 function fail(error: unknown): never {
   const debug = process.argv.includes('--debug');

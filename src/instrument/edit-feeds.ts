@@ -22,7 +22,9 @@ function check(edit: Edit, blocks: readonly Block[], length: number): void {
     throw new HeadscopeError('bad-edit', `The edit of ${headName(edit)} cannot be made: ${what}.`);
   };
   if (!block) bad(`the model has only ${blocks.length} layers`);
-  if (!(edit.head >= 0 && edit.head < block.heads)) bad(`layer ${edit.layer} has only ${block.heads} heads`);
+  const within = (value: number, end: number): boolean =>
+    Number.isInteger(value) && value >= 0 && value < end;
+  if (!within(edit.head, block.heads)) bad(`layer ${edit.layer} has only ${block.heads} heads`);
   if (
     edit.kind === 'z' &&
     edit.add &&
@@ -39,16 +41,17 @@ function check(edit: Edit, blocks: readonly Block[], length: number): void {
     bad(`its mask has ${edit.allowed.length} numbers instead of ${length} × ${length}`);
   if (edit.kind === 'var' && block.residPre === undefined)
     bad('the residual stream of this layer was not recognised, so its sinks are unknown');
-  if (edit.kind === 'var' && edit.dims.some((dim) => dim < 0 || dim >= block.dModel))
+  if (edit.kind === 'var' && !edit.dims.every((dim) => within(dim, block.dModel)))
     bad(`a sink dimension is outside 0 … ${block.dModel - 1}`);
-  if (
-    edit.kind === 'var' &&
-    !(edit.focus[0] >= 0 && edit.focus[0] < edit.focus[1] && edit.focus[1] <= length)
-  ) {
+  if (edit.kind === 'var' && !(within(edit.focus[0], edit.focus[1]) && within(edit.focus[1], length + 1))) {
     bad(`the focus span ${edit.focus[0]}:${edit.focus[1]} is not inside the prompt of ${length} tokens`);
   }
-  if ((edit.kind === 'z' || edit.kind === 'pattern') && edit.positions?.some((p) => p < 0 || p >= length))
+  if ((edit.kind === 'z' || edit.kind === 'pattern') && edit.positions?.some((p) => !within(p, length)))
     bad(`a position is outside the prompt of ${length} tokens`);
+  const wrong = Object.entries(edit).find(
+    ([, value]) => typeof value === 'number' && !Number.isFinite(value),
+  );
+  if (wrong) bad(`${wrong[0]} is ${String(wrong[1])}, which is no number to compute with`);
 }
 
 /** z' = scale·z + add for one layer; several edits of the same head are composed in order. */
@@ -147,17 +150,16 @@ function varFeeds(
 ): Record<string, Tensor> {
   const size = batch.rows.length;
   const byRow = new Map<number, Of<'var'>>();
+  const settingsOf = (edit: Of<'var'>): string => JSON.stringify({ ...edit, layer: 0, head: 0 });
   for (const { row, edit } of edits) {
-    const { layer: _l, head: _h, ...settings } = edit;
-    const first = byRow.get(row);
-    if (first) {
-      const { layer: _fl, head: _fh, ...known } = first;
-      if (JSON.stringify(known) !== JSON.stringify(settings))
-        throw new HeadscopeError(
-          'bad-edit',
-          'VAR was asked for with two different settings in one prompt; use one.',
-        );
-    } else byRow.set(row, edit);
+    const first = byRow.get(row) ?? edit;
+    if (settingsOf(first) !== settingsOf(edit)) {
+      throw new HeadscopeError(
+        'bad-edit',
+        'VAR was asked for with two different settings in one prompt; use one.',
+      );
+    }
+    byRow.set(row, first);
   }
   const dims = new Float32Array(size * dModel);
   const settings = new Float32Array(size * 4).fill(1);

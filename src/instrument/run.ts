@@ -342,7 +342,8 @@ function readRow(
     const tensor = outputs[changeOutput(instrumented, edit)];
     return (tensor.data as Float32Array)[slot * tensor.dims[1] + edit.head];
   });
-  const idle = changes.findIndex((change) => !(change > 0));
+  // A row of attention that is only scaled to sum to 1 again moves by its rounding error: that is no effect.
+  const idle = changes.findIndex((change, i) => !(change > (row.edits![i].kind === 'z' ? 0 : 1e-6)));
   if (idle >= 0 && !request.allowNoEffect) {
     const edit = row.edits![idle];
     throw new HeadscopeError(
@@ -394,7 +395,8 @@ function floatTensor(tensor: Tensor): Tensor {
   if (tensor.type === 'float32') return tensor;
   if (tensor.type === 'float64')
     return { ...tensor, type: 'float32', data: Float32Array.from(tensor.data as Float64Array) };
-  if (tensor.type === 'float16') return { ...tensor, type: 'float32', data: Float32Array.from(tensor.data as Uint16Array, halfToNumber) };
+  if (tensor.type === 'float16')
+    return { ...tensor, type: 'float32', data: Float32Array.from(tensor.data as Uint16Array, halfToNumber) };
   throw new HeadscopeError(
     'not-supported',
     `The model's logits are ${tensor.type}, which cannot be read.`,

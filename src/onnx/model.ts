@@ -153,6 +153,7 @@ export interface Model {
   graph: Graph;
   /** Nodes of the model-local functions, for checking and counting; written back from `rest`. */
   functionNodes: Node[];
-  functions: { name: string; domain: string }[];
+  /** Model-local functions; `defaults` are the default values of their attributes. */
+  functions: { name: string; domain: string; defaults: readonly Attribute[] }[];
   rest: Uint8Array[];
 }

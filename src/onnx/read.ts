@@ -10,6 +10,7 @@ import {
   type TensorProto,
   type ValueInfo,
 } from './model.ts';
+import { quoted } from './quoted.ts';
 import type { ByteSource } from './source.ts';
 import { WireCursor } from './wire.ts';
 
@@ -26,14 +27,21 @@ const INLINE_BYTES = 1024;
 export const LIMITS = {
   /** Nesting of subgraphs, attributes and types. */
   depth: 32,
-  nodes: 500_000,
-  tensors: 500_000,
-  /** Inputs and outputs over all nodes. */
-  edges: 4_000_000,
+  nodes: 200_000,
+  tensors: 200_000,
+  /** Inputs and outputs over all nodes, and of one node. */
+  edges: 2_000_000,
+  nodeEdges: 10_000,
+  /** Inputs and outputs of a graph. */
+  graphValues: 10_000,
+  rank: 64,
   nameBytes: 16_384,
   /** Everything kept in memory that is no weight: names, small tensors, unknown fields. */
   keptBytes: 256 * 1024 * 1024,
 } as const;
+
+/** What an object costs besides its content: a file of empty names must not become gigabytes. */
+const OBJECT_BYTES = 64;
 
 interface Budget {
   nodes: number;
@@ -71,7 +79,7 @@ class ModelReader {
       const tag = cursor.varint();
       const field = Math.floor(tag / 8);
       const wire = tag % 8;
-      if (field < 1) cursor.fail('a field has no number');
+      if (field < 1 || field >= 2 ** 29) cursor.fail('a field has an impossible number');
       if (wire === 2) {
         const length = cursor.varint();
         const stop = cursor.position + length;
@@ -97,20 +105,21 @@ class ModelReader {
   }
 
   private async bytes(length: number): Promise<Uint8Array> {
-    this.keep(length);
+    this.keep(length + OBJECT_BYTES);
     if (!this.cursor.has(length)) await this.cursor.fill(length);
     return this.cursor.take(length);
   }
 
   private async string(length: number): Promise<string> {
-    if (length > LIMITS.nameBytes) this.cursor.fail(`a name of ${length} bytes`);
-    this.keep(length);
+    if (length > LIMITS.nameBytes) this.cursor.fail(`a name has ${length} bytes`);
+    this.keep(length + OBJECT_BYTES);
     if (!this.cursor.has(length)) await this.cursor.fill(length);
     return this.cursor.string(length);
   }
 
   /** A field copied as it stands, tag included, to be written back unread. */
   private async rawField(field: number, wire: number, length: number): Promise<Uint8Array> {
+    this.keep(2 * OBJECT_BYTES);
     const head: number[] = [];
     const varint = (value: number): void => {
       let rest = value;
@@ -205,16 +214,19 @@ class ModelReader {
   private async functionProto(model: Model, end: number): Promise<void> {
     let name = '';
     let domain = '';
+    const defaults: Attribute[] = [];
     await this.fields(end, 1, async (field, wire, length) => {
       if (field === 1 && wire === 2) name = await this.string(length);
       else if (field === 10 && wire === 2) domain = await this.string(length);
       else if (field === 7 && wire === 2)
         model.functionNodes.push(await this.node(this.cursor.position + length, 2));
+      else if (field === 11 && wire === 2) defaults.push(await this.attribute(length, 2));
     });
-    model.functions.push({ name, domain });
+    model.functions.push({ name, domain, defaults });
   }
 
   private async graph(end: number, depth: number): Promise<Graph> {
+    this.keep(16 * OBJECT_BYTES);
     const graph: Graph = {
       name: '',
       nodes: [],
@@ -232,12 +244,16 @@ class ModelReader {
         const tensor = await this.tensor(cursor.position + length, depth + 1);
         if (tensor.name === '') cursor.fail('a weight has no name');
         if (graph.initializers.has(tensor.name))
-          cursor.fail(`the weight ${JSON.stringify(tensor.name)} is defined twice`);
+          cursor.fail(`the weight ${quoted(tensor.name)} is defined twice`);
         graph.initializers.set(tensor.name, tensor);
       } else if (wire === 2 && field === 15)
         graph.sparseInitializers.push(await this.sparseTensor(cursor.position + length, depth + 1));
-      else if (wire === 2 && field === 11) graph.inputs.push(await this.valueInfo(length, depth + 1));
-      else if (wire === 2 && field === 12) graph.outputs.push(await this.valueInfo(length, depth + 1));
+      else if (wire === 2 && (field === 11 || field === 12)) {
+        const list = field === 11 ? graph.inputs : graph.outputs;
+        list.push(await this.valueInfo(length, depth + 1));
+        if (list.length > LIMITS.graphValues)
+          cursor.fail(`a graph has more than ${LIMITS.graphValues} inputs or outputs`);
+      }
       else if (field === 13)
         return; // value_info: ONNX Runtime infers shapes itself, and edits would make them stale
       else rest.push(await this.rawField(field, wire, length));
@@ -255,6 +271,8 @@ class ModelReader {
       if (wire === 2 && (field === 1 || field === 2)) {
         if (++this.budget.edges > LIMITS.edges) cursor.fail(`more than ${LIMITS.edges} connections`);
         (field === 1 ? node.inputs : node.outputs).push(await this.string(length));
+        if (node.inputs.length + node.outputs.length > LIMITS.nodeEdges)
+          cursor.fail(`a node has more than ${LIMITS.nodeEdges} connections`);
       } else if (wire === 2 && field === 3) node.name = await this.string(length);
       else if (wire === 2 && field === 4) node.opType = await this.string(length);
       else if (wire === 2 && field === 7) {
@@ -263,7 +281,7 @@ class ModelReader {
       } else if (wire === 2 && field === 5) {
         const attribute = await this.attribute(length, depth + 1);
         if (node.attributes.has(attribute.name))
-          cursor.fail(`an attribute ${JSON.stringify(attribute.name)} is given twice`);
+          cursor.fail(`an attribute ${quoted(attribute.name)} is given twice`);
         node.attributes.set(attribute.name, attribute);
       } else rest.push(await this.rawField(field, wire, length));
     });
@@ -292,31 +310,30 @@ class ModelReader {
       else if (field === 3 && wire === 0) out.int = Number(cursor.int64());
       else if (field === 4 && wire === 2) {
         if (size <= LIMITS.nameBytes) out.string = new TextDecoder().decode(await this.bytes(size));
-      } else if (field === 7 && wire === 5) floats.push(cursor.float32());
-      else if (field === 7 && wire === 2) {
+      } else if (field === 7 && wire === 5) {
+        this.keep(8);
+        floats.push(cursor.float32());
+      } else if (field === 7 && wire === 2) {
         const bytes = await this.bytes(size);
+        this.keep(2 * size);
         if (size % 4) cursor.fail('a list of floats has the wrong length');
         const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
         for (let i = 0; i < size; i += 4) floats.push(view.getFloat32(i, true));
       } else if (field === 8) {
         this.keep(8);
         if (wire === 0) ints.push(Number(cursor.int64()));
-        else if (wire === 2) {
-          while (cursor.position < stop) {
-            if (!cursor.has(16)) await cursor.fill(16);
-            this.keep(8);
-            ints.push(Number(cursor.int64()));
-          }
-        }
+        else if (wire === 2) await this.packed(stop, 8, () => void ints.push(Number(cursor.int64())));
       } else if (field === 9 && wire === 2) strings.push(new TextDecoder().decode(await this.bytes(size)));
       else if (field === 5 && wire === 2) {
         structured = true;
+        this.once(out.tensor, 'a tensor of an attribute');
         out.tensor = await this.tensor(stop, depth + 1);
       } else if (field === 10 && wire === 2) {
         structured = true;
         tensors.push(await this.tensor(stop, depth + 1));
       } else if (field === 6 && wire === 2) {
         structured = true;
+        this.once(out.graph, 'a graph of an attribute');
         out.graph = await this.graph(stop, depth + 1);
       } else if (field === 11 && wire === 2) {
         structured = true;
@@ -340,26 +357,45 @@ class ModelReader {
   }
 
   private async sparseTensor(end: number, depth: number): Promise<SparseTensorProto> {
+    this.keep(2 * OBJECT_BYTES);
     const out: SparseTensorProto = { dims: [] };
     await this.fields(end, depth, async (field, wire, size) => {
       const stop = this.cursor.position + size;
-      if (field === 1 && wire === 2) out.values = await this.tensor(stop, depth + 1);
-      else if (field === 2 && wire === 2) out.indices = await this.tensor(stop, depth + 1);
-      else if (field === 3) await this.int64List(wire, stop, out.dims);
+      if (field === 1 && wire === 2) {
+        this.once(out.values, 'a part of a sparse tensor');
+        out.values = await this.tensor(stop, depth + 1);
+      } else if (field === 2 && wire === 2) {
+        this.once(out.indices, 'a part of a sparse tensor');
+        out.indices = await this.tensor(stop, depth + 1);
+      } else if (field === 3) await this.dims(wire, stop, out.dims);
     });
     return out;
   }
 
-  private async int64List(wire: number, stop: number, into: number[]): Promise<void> {
+  /** Protobuf merges a message that is given twice: other readers would then see another model than we do. */
+  private once(earlier: unknown, what: string): void {
+    if (earlier !== undefined) this.cursor.fail(`${what} is given twice`);
+  }
+
+  /** Calls `read` until `stop`, where the last number must end; each costs `bytes` of memory. */
+  private async packed(stop: number, bytes: number, read: () => void): Promise<void> {
     const cursor = this.cursor;
-    if (wire === 0) into.push(Number(cursor.int64()));
-    else {
-      while (cursor.position < stop) {
-        if (!cursor.has(16)) await cursor.fill(16);
-        into.push(Number(cursor.int64()));
-        if (into.length > 1024) cursor.fail('a shape has more than 1024 dimensions');
-      }
+    while (cursor.position < stop) {
+      if (!cursor.has(16)) await cursor.fill(16);
+      this.keep(bytes);
+      read();
     }
+    if (cursor.position !== stop) cursor.fail('a list of numbers has the wrong length');
+  }
+
+  private async dims(wire: number, stop: number, into: number[]): Promise<void> {
+    const cursor = this.cursor;
+    const one = (): void => {
+      into.push(Number(cursor.int64()));
+      if (into.length > LIMITS.rank) cursor.fail(`a shape has more than ${LIMITS.rank} dimensions`);
+    };
+    if (wire === 0) one();
+    else if (wire === 2) await this.packed(stop, 8, one);
   }
 
   private async tensor(end: number, depth: number): Promise<TensorProto> {
@@ -372,7 +408,7 @@ class ModelReader {
     let isExternal = false;
     await this.fields(end, depth, async (field, wire, size) => {
       const stop = cursor.position + size;
-      if (field === 1) await this.int64List(wire, stop, tensor.dims);
+      if (field === 1) await this.dims(wire, stop, tensor.dims);
       else if (field === 2 && wire === 0) tensor.dataType = cursor.varint();
       else if (field === 8 && wire === 2) tensor.name = await this.string(size);
       else if ((field === 9 || field === 4 || field === 10) && wire === 2) {
@@ -383,23 +419,15 @@ class ModelReader {
         this.keep(8);
         (floats ??= []).push(cursor.float32());
       } else if (field === 5 || field === 7 || field === 11) {
-        if (wire === 0) {
-          this.keep(16);
-          varints.push(cursor.int64());
-        } else if (wire === 2) {
-          while (cursor.position < stop) {
-            if (!cursor.has(16)) await cursor.fill(16);
-            this.keep(16);
-            varints.push(cursor.int64());
-          }
-        }
+        this.keep(32);
+        if (wire === 0) varints.push(cursor.int64());
+        else if (wire === 2) await this.packed(stop, 32, () => void varints.push(cursor.int64()));
       } else if (field === 6 && wire === 2) {
-        this.keep(16);
         (tensor.strings ??= []).push(await this.bytes(size));
       } else if (field === 13 && wire === 2) {
         isExternal = true;
         await this.externalEntry(stop, depth + 1, external);
-      } else if (field === 14 && wire === 0) isExternal = cursor.varint() === 1;
+      } else if (field === 14 && wire === 0) isExternal = cursor.varint() !== 0 || isExternal;
     });
     if (floats) tensor.data = new Uint8Array(Float32Array.from(floats).buffer);
     if (varints.length) tensor.data = packVarints(tensor.dataType, varints, (what) => cursor.fail(what));
@@ -414,7 +442,7 @@ class ModelReader {
       if (field === 1 && wire === 2) key = await this.string(length);
       else if (field === 2 && wire === 2) value = await this.string(length);
     });
-    if (into.has(key)) this.cursor.fail(`external data gives ${JSON.stringify(key)} twice`);
+    if (into.has(key)) this.cursor.fail(`external data gives ${quoted(key)} twice`);
     into.set(key, value);
   }
 
@@ -435,7 +463,9 @@ class ModelReader {
     const shape = async (end: number): Promise<void> => {
       const list: (number | string | null)[] = [];
       await this.fields(end, depth + 3, async (field, wire, size) => {
-        if (field === 1 && wire === 2) list.push(await dimension(cursor.position + size));
+        if (field !== 1 || wire !== 2) return;
+        list.push(await dimension(cursor.position + size));
+        if (list.length > LIMITS.rank) cursor.fail(`a shape has more than ${LIMITS.rank} dimensions`);
       });
       dims = list;
     };

@@ -28,6 +28,14 @@ import { badNumber } from './schema-parts.ts';
  */
 export type Values = ArrayLike<number | null>;
 
+/**
+ * A causal head's pattern with nothing, instead of 0, where a query cannot look.
+ * @param pattern [tokens × tokens], queries by keys
+ */
+export function withoutFuture(pattern: Values, tokens: number): (number | null)[] {
+  return list(pattern).map((value, i) => (i % tokens > Math.floor(i / tokens) ? null : value));
+}
+
 /** A scale whose map and domain follow the values where they are not given. */
 export type ScaleSpec = Pick<ColourScale, 'label' | 'unit'> & Partial<Pick<ColourScale, 'map' | 'domain'>>;
 

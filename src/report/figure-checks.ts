@@ -40,8 +40,8 @@ export function heatmap(figure: {
   return first(
     notEmpty(figure.rows),
     notEmpty(figure.columns),
-    size('values', figure.values, rows * columns, `${rows} rows × ${columns} columns`),
     cellCount(rows * columns),
+    size('values', figure.values, rows * columns, `${rows} rows × ${columns} columns`),
     outside &&
       `the mark at row ${outside.row}, column ${outside.column} lies outside the ${rows} × ${columns} cells`,
   );

@@ -1,5 +1,5 @@
 /** The report: one document, built from figures and tables, rendered to files, and read back. */
-export { bars, graph, heatmap, lines, scatter, thumbnails, tokens } from './build-figures.ts';
+export { bars, graph, heatmap, lines, scatter, thumbnails, tokens, withoutFuture } from './build-figures.ts';
 export type {
   BarsSpec,
   HeatmapSpec,

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { HeadscopeError } from '../errors.ts';
 import type { Device, RunnableModel, Session, Tensor } from './device.ts';
-import { fromOrt, runtimeError, toOrtType, type OrtTensorLike } from './ort-tensor.ts';
+import { fromOrt, runtimeError, toOrtType } from './ort-tensor.ts';
 
 type Ort = typeof import('onnxruntime-node');
 
@@ -80,7 +80,7 @@ function wrapSession(ort: Ort, session: import('onnxruntime-node').InferenceSess
         throw runtimeError('run-failed', 'ONNX Runtime could not run the model', cause);
       }
       const result: Record<string, Tensor> = {};
-      for (const name of fetches) result[name] = fromOrt(outputs[name] as unknown as OrtTensorLike);
+      for (const name of fetches) result[name] = fromOrt(outputs[name]);
       return result;
     },
     release: () => session.release(),

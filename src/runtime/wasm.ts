@@ -1,6 +1,6 @@
 import type { Device, RunnableModel, Session, Tensor } from './device.ts';
 import { HeadscopeError } from '../errors.ts';
-import { fromOrt, runtimeError, toOrtType, type OrtTensorLike } from './ort-tensor.ts';
+import { fromOrt, runtimeError, toOrtType } from './ort-tensor.ts';
 
 type Ort = typeof import('onnxruntime-web');
 
@@ -13,9 +13,15 @@ async function mount(model: RunnableModel): Promise<{ path: string; data: Uint8A
   let total = 0;
   for (const file of model.weights) {
     const data = file.blob ?? (await file.bytes?.());
-    if (data === undefined) throw new HeadscopeError('missing-file', `The weight file ${file.name} cannot be read.`);
+    if (data === undefined)
+      throw new HeadscopeError('missing-file', `The weight file ${file.name} cannot be read.`);
     total += data instanceof Uint8Array ? data.length : data.size;
-    if (total > MAX_WEIGHT_BYTES) throw new HeadscopeError('out-of-memory', 'The weights are larger than WebAssembly can hold (3.5 GB). Use --device cpu.', 1);
+    if (total > MAX_WEIGHT_BYTES)
+      throw new HeadscopeError(
+        'out-of-memory',
+        'The weights are larger than WebAssembly can hold (3.5 GB). Use --device cpu.',
+        1,
+      );
     mounted.push({ path: file.name, data });
   }
   return mounted;
@@ -27,7 +33,12 @@ export async function wasmDevice(options: { threads?: number } = {}): Promise<De
   try {
     ort = await import('onnxruntime-web');
   } catch (cause) {
-    throw new HeadscopeError('no-runtime', 'The WebAssembly ONNX Runtime could not be loaded. Run npm ci again.', 1, { cause });
+    throw new HeadscopeError(
+      'no-runtime',
+      'The WebAssembly ONNX Runtime could not be loaded. Run npm ci again.',
+      1,
+      { cause },
+    );
   }
   ort.env.wasm.numThreads = options.threads ?? 1;
   ort.env.logLevel = 'fatal';
@@ -38,7 +49,11 @@ export async function wasmDevice(options: { threads?: number } = {}): Promise<De
     async createSession(model) {
       const externalData = await mount(model);
       try {
-        const session = await ort.InferenceSession.create(model.graph, { executionProviders: ['wasm'], externalData, logSeverityLevel: 4 });
+        const session = await ort.InferenceSession.create(model.graph, {
+          executionProviders: ['wasm'],
+          externalData,
+          logSeverityLevel: 4,
+        });
         return wrap(ort, session);
       } catch (cause) {
         throw runtimeError('load-failed', 'ONNX Runtime cannot load this model', cause);
@@ -53,7 +68,8 @@ function wrap(ort: Ort, session: import('onnxruntime-web').InferenceSession): Se
     outputNames: session.outputNames,
     async run(feeds, fetches) {
       const ortFeeds: Record<string, import('onnxruntime-web').Tensor> = {};
-      for (const [name, tensor] of Object.entries(feeds)) ortFeeds[name] = new ort.Tensor(toOrtType(tensor), tensor.data as never, [...tensor.dims]);
+      for (const [name, tensor] of Object.entries(feeds))
+        ortFeeds[name] = new ort.Tensor(toOrtType(tensor), tensor.data as never, [...tensor.dims]);
       let outputs: Awaited<ReturnType<typeof session.run>>;
       try {
         outputs = await session.run(ortFeeds, [...fetches]);
@@ -61,7 +77,7 @@ function wrap(ort: Ort, session: import('onnxruntime-web').InferenceSession): Se
         throw runtimeError('run-failed', 'ONNX Runtime could not run the model', cause);
       }
       const result: Record<string, Tensor> = {};
-      for (const name of fetches) result[name] = fromOrt(outputs[name] as unknown as OrtTensorLike);
+      for (const name of fetches) result[name] = fromOrt(outputs[name]);
       return result;
     },
     release: () => session.release(),

@@ -23,6 +23,10 @@ async function readText(workbench: Workbench, name: string): Promise<string | un
   return new TextDecoder().decode(await source.read(0, source.size));
 }
 
+/** The order of tasks in a report: the best known first. */
+const ORDER = ['ioi', 'greater-than', 'docstring', 'induction'];
+const rank = (name: string): number => (ORDER.indexOf(name) + ORDER.length + 1) % (ORDER.length + 1);
+
 /** The prompt sets that lie beside a checkpoint, in tasks/*.jsonl. Lines that cannot be used are returned as problems. */
 export async function bundledTasks(workbench: Workbench): Promise<{ tasks: Task[]; problems: string[] }> {
   const tasks: Task[] = [];
@@ -36,6 +40,7 @@ export async function bundledTasks(workbench: Workbench): Promise<{ tasks: Task[
     if (set.prompts.length)
       tasks.push({ name: name.slice('tasks/'.length, -'.jsonl'.length), prompts: set.prompts, origin: name });
   }
+  tasks.sort((a, b) => rank(a.name) - rank(b.name));
   return { tasks, problems };
 }
 

@@ -88,7 +88,7 @@ describe('redistributing attention into a focus span', () => {
     };
     expect(edited.edits).toEqual([edit, { ...edit, head: 1 }]);
     expect(runner.requests[0].allowNoEffect).toBe(true);
-    expect(found.notes.join()).toContain('lowered from 20 to 5.0');
+    expect(found.notes.join()).toContain('threshold on φ was 5.0');
   });
 
   it('says why nothing changed', async () => {

@@ -163,10 +163,14 @@ class Packed:
     """Arrays in one float32 file; in the JSON each is {"at": first number, "shape": [...]}"""
 
     def __init__(self):
-        self.parts, self.size = [], 0
+        self.parts, self.size, self.known = [], 0, {}
 
     def put(self, array):
         array = np.ascontiguousarray(array, "<f4")
+        key = array.tobytes()
+        if key in self.known:
+            return {"at": self.known[key], "shape": list(array.shape)}
+        self.known[key] = self.size
         entry = {"at": self.size, "shape": list(array.shape)}
         self.parts.append(array.ravel())
         self.size += array.size

@@ -34,7 +34,10 @@ export interface Opened extends OpenModel {
 }
 
 /** Opens a checkpoint's folder on a device (native CPU unless another is given). */
-export async function openFolder(path: string, device: Device = nodeDevice('cpu', { threads: 1 })): Promise<Opened> {
+export async function openFolder(
+  path: string,
+  device: Device = nodeDevice('cpu', { threads: 1 }),
+): Promise<Opened> {
   const { folder, checkpoint } = await inspectFolder(path);
   try {
     const opened = await openModel(checkpoint, device);

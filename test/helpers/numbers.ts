@@ -30,7 +30,8 @@ export class Errors {
     return Math.max(...this.largest.values());
   }
 
-  toString(): string {
+  /** What was measured, for a log line. */
+  get text(): string {
     return [...this.largest].map(([what, error]) => `${what} ${error.toExponential(1)}`).join(', ');
   }
 }

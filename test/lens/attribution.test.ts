@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { attributeLogits } from '../../src/analysis/lens/attribution.ts';
-import type { Site } from '../../src/instrument/runner.ts';
+import type { RowResult, Runner, Site } from '../../src/instrument/runner.ts';
+import type { FloatTensor } from '../../src/runtime/device.ts';
 import { Golden, goldenRunner } from '../sinks/golden-runner.ts';
 import { frozenLogit, toyUnembedding, type FinalNorm } from './toy-unembedding.ts';
 
@@ -51,6 +52,30 @@ describe.each<FinalNorm>(['layernorm', 'rmsnorm', 'none'])(
   },
 );
 
+/** The golden run with a residual stream after attention, resid_pre + factor · Σ results + bias. */
+function withMid(runner: Runner, factor: number): Runner {
+  const mid = (layer: number): FloatTensor => {
+    const { dims, data } = golden.site(0, 'resid_pre', layer);
+    const results = golden.site(0, 'result', layer).data;
+    const bias = golden.tensor(`l${layer}.attn_out_bias`).data;
+    const sum = data.map((x, i) => {
+      let total = x + bias[i % shape.dModel];
+      for (let head = 0; head < 8; head++) total += factor * results[head * data.length + i];
+      return total;
+    });
+    return { dims, data: sum };
+  };
+  return {
+    ...runner,
+    shape: { ...shape, sites: shape.sites.map((sites) => [...sites, 'resid_mid' as const]) },
+    run: (asked, onRow, options) => {
+      const onMid = (row: RowResult): void =>
+        onRow({ ...row, tap: (site, layer) => (site === 'resid_mid' ? mid(layer) : row.tap(site, layer)) });
+      return runner.run(asked, onMid, options);
+    },
+  };
+}
+
 describe('what a graph shows', () => {
   const toy = toyUnembedding('layernorm', shape.dModel, shape.vocab);
 
@@ -59,6 +84,27 @@ describe('what a graph shows', () => {
     const without = await attributeLogits(plain, request);
     expect(without.attentionBias).toEqual([]);
     expect(without.notes[0]).toContain('no residual stream between attention and MLP');
+  });
+
+  it('gives the attention bias its own share when there is a stream after attention', async () => {
+    const runner = withMid(goldenRunner(golden, { head: toy }), 1);
+    const found = await attributeLogits(runner, request);
+    const final = rowOf(golden.site(0, 'resid_post', 3).data, last);
+    expect(found.notes).toEqual([]);
+    expect(found.error).toBeLessThan(1e-3);
+    for (const { layer, value } of found.attentionBias) {
+      const bias = golden.tensor(`l${layer}.attn_out_bias`).data;
+      const worth = (id: number): number => frozenLogit(toy, 'layernorm', bias, final, id);
+      expect(Math.abs(value - worth(answer) + worth(distractor))).toBeLessThan(1e-4);
+    }
+  });
+
+  it('shows when more than a bias is done to the heads’ sum, so that heads are approximate', async () => {
+    const runner = withMid(goldenRunner(golden, { head: toy }), 0.5);
+    const found = await attributeLogits(runner, request);
+    expect(found.notes).toHaveLength(1);
+    expect(found.notes[0]).toContain('In 4 of 4 blocks more than a bias');
+    expect(found.error).toBeLessThan(1e-3);
   });
 
   it('must include results and the residual stream', async () => {

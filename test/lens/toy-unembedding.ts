@@ -13,8 +13,6 @@ export interface ToyUnembedding {
   readonly epsilon: number;
   readonly unembed: Runner['unembed'];
   readonly unembedFrozen: Runner['unembedFrozen'];
-  /** Rows given to each call of `unembed`. */
-  readonly calls: number[];
 }
 
 export function toyUnembedding(kind: FinalNorm, dModel: number, vocab: number, seed = 1): ToyUnembedding {
@@ -25,10 +23,8 @@ export function toyUnembedding(kind: FinalNorm, dModel: number, vocab: number, s
   const weights = normals(dModel * vocab);
   const bias = normals(vocab);
   const epsilon = 0.05;
-  const calls: number[] = [];
 
   const unembed: Runner['unembed'] = ({ dims, data }) => {
-    calls.push(dims[0]);
     const out = new Float32Array(dims[0] * vocab);
     for (let row = 0; row < dims[0]; row++) {
       const x = Float64Array.from(data.subarray(row * dModel, (row + 1) * dModel));
@@ -54,7 +50,7 @@ export function toyUnembedding(kind: FinalNorm, dModel: number, vocab: number, s
         out[row * vocab + id] = frozenLogit(toy, kind, rowOf(data, row), rowOf(reference.data, row), id);
     return Promise.resolve({ dims: [dims[0], vocab], data: out });
   };
-  const toy = { gamma, beta, weights, bias, epsilon, unembed, unembedFrozen, calls };
+  const toy = { gamma, beta, weights, bias, epsilon, unembed, unembedFrozen };
   return toy;
 }
 

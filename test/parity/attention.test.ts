@@ -8,7 +8,18 @@ import { readReference, type Place } from '../helpers/packed.ts';
 /** q, k, v and mlp of one layer, from a plain float64 model (reference.py). */
 type Reference = Record<string, { prompt: number; layer: number } & Record<'q' | 'k' | 'v' | 'mlp', Place>>;
 const reference = readReference<Reference>('parity');
-const SITES: Site[] = ['q', 'k', 'v', 'scores', 'pattern', 'z', 'result', 'resid_pre', 'resid_mid', 'resid_post'];
+const SITES: Site[] = [
+  'q',
+  'k',
+  'v',
+  'scores',
+  'pattern',
+  'z',
+  'result',
+  'resid_pre',
+  'resid_mid',
+  'resid_post',
+];
 
 describe.each(CHECKPOINTS)('%s: the parts of attention fit together', (name) => {
   const golden = readGolden(name);
@@ -23,7 +34,9 @@ describe.each(CHECKPOINTS)('%s: the parts of attention fit together', (name) => 
   afterAll(() => model.closeAll());
 
   /** Calls back for each head of each layer of each prompt with what is needed to index its tensors. */
-  const forEachHead = (visit: (row: RowResult, layer: number, head: number, kvHead: number) => void): void => {
+  const forEachHead = (
+    visit: (row: RowResult, layer: number, head: number, kvHead: number) => void,
+  ): void => {
     const { heads, kvHeads } = model.runner.shape;
     for (const row of rows)
       for (let layer = 0; layer < golden.layers; layer++)
@@ -34,9 +47,12 @@ describe.each(CHECKPOINTS)('%s: the parts of attention fit together', (name) => 
   const matrix = (row: RowResult, site: Site, layer: number, head: number): number[][] => {
     const { dims, data } = row.tap(site, layer);
     const [, t, d] = dims;
-    return Array.from({ length: t }, (_, i) => [...data.subarray((head * t + i) * d, (head * t + i + 1) * d)]);
+    return Array.from({ length: t }, (_, i) => [
+      ...data.subarray((head * t + i) * d, (head * t + i + 1) * d),
+    ]);
   };
-  const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((sum, x, i) => sum + x * b[i], 0);
+  const dot = (a: readonly number[], b: readonly number[]): number =>
+    a.reduce((sum, x, i) => sum + x * b[i], 0);
 
   test('softmax of the scores, and of q·k/√d under the causal mask, is the pattern', () => {
     const errors = new Errors();
@@ -53,7 +69,7 @@ describe.each(CHECKPOINTS)('%s: the parts of attention fit together', (name) => 
         expect(want.slice(query + 1).every((a) => a === 0)).toBe(true);
       });
     });
-    console.info(`parity, ${name}, pattern: ${errors}`);
+    console.info(`parity, ${name}, pattern: ${errors.text}`);
     expect(errors.worst).toBeLessThanOrEqual(1e-5);
   });
 
@@ -78,13 +94,24 @@ describe.each(CHECKPOINTS)('%s: the parts of attention fit together', (name) => 
       const result = matrix(row, 'result', layer, head);
       const columns = weights.get(`${layer}/${head}`)!;
       z.forEach((want, query) => {
-        const mixed = want.map((_, d) => dot(pattern[query], v.map((value) => value[d])));
+        const mixed = want.map((_, d) =>
+          dot(
+            pattern[query],
+            v.map((value) => value[d]),
+          ),
+        );
         errors.add('z', maxAbs(mixed, want));
         if (query === z.length - 1)
-          errors.add('result', maxAbs(columns.map((column) => dot(want, column)), result[query]));
+          errors.add(
+            'result',
+            maxAbs(
+              columns.map((column) => dot(want, column)),
+              result[query],
+            ),
+          );
       });
     });
-    console.info(`parity, ${name}, mixing: ${errors}`);
+    console.info(`parity, ${name}, mixing: ${errors.text}`);
     expect(errors.worst).toBeLessThanOrEqual(1e-4);
   });
 
@@ -99,8 +126,14 @@ describe.each(CHECKPOINTS)('%s: the parts of attention fit together', (name) => 
     }
     const post = row.tap('resid_post', layer).data;
     const mid = row.tap('resid_mid', layer).data;
-    errors.add('mlp', maxAbs(post.map((x, i) => x - mid[i]), reference.array(places.mlp).data));
-    console.info(`parity, ${name}, layer ${layer}: ${errors}`);
+    errors.add(
+      'mlp',
+      maxAbs(
+        post.map((x, i) => x - mid[i]),
+        reference.array(places.mlp).data,
+      ),
+    );
+    console.info(`parity, ${name}, layer ${layer}: ${errors.text}`);
     expect(errors.worst).toBeLessThanOrEqual(1e-4);
   });
 
@@ -116,7 +149,7 @@ describe.each(CHECKPOINTS)('%s: the parts of attention fit together', (name) => 
         errors.add('resid_mid', maxAbs(row.tap('resid_mid', layer).data, mid));
       }
     }
-    console.info(`parity, ${name}: ${errors}`);
+    console.info(`parity, ${name}: ${errors.text}`);
     expect(errors.worst).toBeLessThanOrEqual(1e-4);
   });
 });

@@ -8,15 +8,36 @@ const MODELS = [
   { name: 'ioi-4l (no mask input)', golden: 'ioi-4l', folder: checkpointFolder('ioi-4l') },
   { name: 'llama-tiny (attention_mask)', golden: 'llama-tiny', folder: checkpointFolder('llama-tiny') },
   { name: 'optimum-past (mask, positions, cache)', golden: 'ioi-4l', folder: variantFolder('optimum-past') },
-  { name: 'sink-delim-2l (no mask input)', golden: 'sink-delim-2l', folder: checkpointFolder('sink-delim-2l') },
+  {
+    name: 'sink-delim-2l (no mask input)',
+    golden: 'sink-delim-2l',
+    folder: checkpointFolder('sink-delim-2l'),
+  },
 ];
-const SITES: Site[] = ['q', 'k', 'v', 'scores', 'pattern', 'z', 'result', 'resid_pre', 'resid_mid', 'resid_post'];
+const SITES: Site[] = [
+  'q',
+  'k',
+  'v',
+  'scores',
+  'pattern',
+  'z',
+  'result',
+  'resid_pre',
+  'resid_mid',
+  'resid_post',
+];
 
 describe.each(MODELS)('$name: prompts in one batch', ({ golden: goldenName, folder }) => {
   const golden = readGolden(goldenName);
   const long = golden.prompts[3];
   // Lengths close enough to share a batch, in an order that sorting by length changes.
-  const prompts = [long.slice(0, 19), long, golden.prompts[1].slice(0, 12), long.slice(0, 21), golden.prompts[0].slice(0, 11)];
+  const prompts = [
+    long.slice(0, 19),
+    long,
+    golden.prompts[1].slice(0, 12),
+    long.slice(0, 21),
+    golden.prompts[0].slice(0, 11),
+  ];
   let model: Opened;
   beforeAll(async () => void (model = await openFolder(folder)));
   afterAll(() => model.closeAll());
@@ -30,8 +51,11 @@ describe.each(MODELS)('$name: prompts in one batch', ({ golden: goldenName, fold
 
   test('padded together, each gives what it gives alone', async () => {
     const steps: number[] = [];
-    const together = await runAll(model.runner, request(prompts), { onProgress: (done) => void steps.push(done) });
-    expect(steps).toEqual([3, 5]);
+    const together = await runAll(model.runner, request(prompts), {
+      onProgress: (done) => void steps.push(done),
+    });
+    expect(steps.length).toBeLessThan(prompts.length);
+    expect(steps.at(-1)).toBe(prompts.length);
     const errors = new Errors();
     for (const [i, ids] of prompts.entries()) {
       const [alone] = await runAll(model.runner, request([ids]));
@@ -39,13 +63,16 @@ describe.each(MODELS)('$name: prompts in one batch', ({ golden: goldenName, fold
       expect(together[i].ids).toEqual(ids);
       compare(together[i], alone, model, errors);
     }
-    console.info(`batching, ${goldenName}: ${errors}`);
-    expect(errors.worst).toBeLessThanOrEqual(2e-5);
+    console.info(`batching, ${goldenName}: ${errors.text}`);
+    expect(errors.worst).toBeLessThanOrEqual(1e-5);
   });
 
   test('each row is handed over once, with the index it has in the request', async () => {
     const seen: number[] = [];
-    await model.runner.run({ rows: prompts.map((ids) => ({ ids })), logits: 'none' }, (row) => void seen.push(row.index));
+    await model.runner.run(
+      { rows: prompts.map((ids) => ({ ids })), logits: 'none' },
+      (row) => void seen.push(row.index),
+    );
     expect(seen.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4]);
   });
 });
@@ -91,7 +118,10 @@ describe('requests', () => {
     ['bad-token', { rows: [{ ids: [0, 1.5] }] }],
     ['no-layer', { rows: [{ ids }], taps: [{ site: 'z' as const, layers: [4] }] }],
   ])('%s is refused in one sentence', async (code, request) => {
-    await expect(run(request)).rejects.toMatchObject({ code, message: expect.stringMatching(/^[^\n]+\.$/) as string });
+    await expect(run(request)).rejects.toMatchObject({
+      code,
+      message: expect.stringMatching(/^[^\n]+\.$/) as string,
+    });
   });
 
   test('a prompt as long as the position table runs', async () => {
@@ -101,7 +131,8 @@ describe('requests', () => {
 
   test('a cancelled request ends with `cancelled`', async () => {
     const controller = new AbortController();
-    const rows = golden.prompts.map((prompt) => ({ ids: prompt }));
+    // Too different in length to share a batch.
+    const rows = [24, 12, 4].map((length) => ({ ids: golden.prompts[3].slice(0, length) }));
     const seen: number[] = [];
     const options = { signal: controller.signal, onProgress: () => controller.abort() };
     const done = model.runner.run({ rows }, (row) => void seen.push(row.index), options);

@@ -4,7 +4,7 @@ import { CHECKPOINTS, checkpointFolder, openFolder, variantFolder } from '../hel
 import { compareWithGolden } from './compare-golden.ts';
 
 const MODELS = [
-  ...CHECKPOINTS.map((name) => ({ name, folder: checkpointFolder(name), golden: name as string })),
+  ...CHECKPOINTS.map((name) => ({ name, folder: checkpointFolder(name), golden: `${name}` })),
   ...['external-data', 'optimum-past'].map((name) => ({
     name: `ioi-4l as ${name}`,
     folder: variantFolder(name),
@@ -17,7 +17,7 @@ describe('native CPU: every tap equals what PyTorch computed', () => {
     const opened = await openFolder(folder);
     try {
       const errors = await compareWithGolden(opened.runner, readGolden(golden));
-      console.info(`parity, native, ${name}: max abs error ${errors}`);
+      console.info(`parity, native, ${name}: max abs error ${errors.text}`);
       expect(errors.worst).toBeLessThanOrEqual(1e-4);
       expect(opened.measured?.maxAbs).toBeLessThanOrEqual(1e-4);
     } finally {

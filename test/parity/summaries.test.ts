@@ -5,7 +5,8 @@ import { CHECKPOINTS, checkpointFolder, openFolder, type Opened } from '../helpe
 import { Errors, maxAbs } from '../helpers/numbers.ts';
 import { readReference, type Place } from '../helpers/packed.ts';
 
-const reference = readReference<Record<string, { prompt: number; layer: number; k: Place; v: Place }>>('parity');
+const reference =
+  readReference<Record<string, { prompt: number; layer: number; k: Place; v: Place }>>('parity');
 
 /** The summaries of one head's pattern [T × T] in float64, straight from their definitions. */
 function summariesOf(pattern: ArrayLike<number>, t: number) {
@@ -38,7 +39,9 @@ function maxNormalised(residual: Float32Array, dModel: number): number[] {
 /** L2 norms of the rows of [heads, T, headDim]. */
 function norms({ dims, data }: { dims: readonly number[]; data: Float32Array }): number[] {
   const width = dims[2];
-  return Array.from({ length: dims[0] * dims[1] }, (_, row) => Math.hypot(...data.subarray(row * width, (row + 1) * width)));
+  return Array.from({ length: dims[0] * dims[1] }, (_, row) =>
+    Math.hypot(...data.subarray(row * width, (row + 1) * width)),
+  );
 }
 
 describe.each(CHECKPOINTS)('%s: summaries reduced on the device', (name) => {
@@ -47,7 +50,10 @@ describe.each(CHECKPOINTS)('%s: summaries reduced on the device', (name) => {
   let summaries: HeadSummaries[];
   beforeAll(async () => {
     model = await openFolder(checkpointFolder(name));
-    const rows = await runAll(model.runner, { rows: golden.prompts.map((ids) => ({ ids })), summaries: true });
+    const rows = await runAll(model.runner, {
+      rows: golden.prompts.map((ids) => ({ ids })),
+      summaries: true,
+    });
     summaries = rows.map((row) => row.summaries());
   });
   afterAll(() => model.closeAll());
@@ -61,7 +67,10 @@ describe.each(CHECKPOINTS)('%s: summaries reduced on the device', (name) => {
         for (let head = 0; head < dims[0]; head++) {
           const want = summariesOf(data.subarray(head * t * t, (head + 1) * t * t), t);
           const got = summaries[p];
-          errors.add('received', maxAbs(got.received[layer].subarray(head * t, (head + 1) * t), want.received));
+          errors.add(
+            'received',
+            maxAbs(got.received[layer].subarray(head * t, (head + 1) * t), want.received),
+          );
           for (const key of ['entropy', 'previous', 'distance', 'first'] as const)
             errors.add(key, Math.abs(got[key][layer][head] - want[key]));
         }
@@ -71,7 +80,7 @@ describe.each(CHECKPOINTS)('%s: summaries reduced on the device', (name) => {
         errors.add('maxNormalised', maxAbs(summaries[p].maxNormalised[layer], want));
       }
     }
-    console.info(`parity, ${name}, summaries: ${errors}`);
+    console.info(`parity, ${name}, summaries: ${errors.text}`);
     expect(errors.worst).toBeLessThanOrEqual(1e-4);
   });
 
@@ -80,12 +89,15 @@ describe.each(CHECKPOINTS)('%s: summaries reduced on the device', (name) => {
     const errors = new Errors();
     errors.add('value norm', maxAbs(summaries[prompt].valueNorm[layer], norms(reference.array(v))));
     errors.add('key norm', maxAbs(summaries[prompt].keyNorm[layer], norms(reference.array(k))));
-    console.info(`parity, ${name}: ${errors}`);
+    console.info(`parity, ${name}: ${errors.text}`);
     expect(errors.worst).toBeLessThanOrEqual(1e-4);
   });
 
   test('a prompt of one token has no previous token and no entropy', async () => {
-    const [row] = await runAll(model.runner, { rows: [{ ids: golden.prompts[0].slice(0, 1) }], summaries: true });
+    const [row] = await runAll(model.runner, {
+      rows: [{ ids: golden.prompts[0].slice(0, 1) }],
+      summaries: true,
+    });
     const { received, entropy, previous, distance, first } = row.summaries();
     for (let layer = 0; layer < golden.layers; layer++) {
       expect([...received[layer]]).toEqual(new Array(received[layer].length).fill(1));

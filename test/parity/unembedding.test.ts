@@ -23,7 +23,7 @@ describe.each(CHECKPOINTS)('%s: final norm and unembedding', (name) => {
       expect(dims).toEqual(logits.dims);
       errors.add('logits', maxAbs(data, logits.data));
     }
-    console.info(`parity, ${name}, unembed: ${errors}`);
+    console.info(`parity, ${name}, unembed: ${errors.text}`);
     expect(errors.worst).toBeLessThanOrEqual(1e-4);
   });
 
@@ -35,7 +35,7 @@ describe.each(CHECKPOINTS)('%s: final norm and unembedding', (name) => {
     const errors = new Errors();
     errors.add('unembed', maxAbs(plain.data, reference.array(unembed).data));
     errors.add('unembedFrozen', maxAbs(frozen.data, reference.array(unembedFrozen).data));
-    console.info(`parity, ${name}: ${errors}`);
+    console.info(`parity, ${name}: ${errors.text}`);
     expect(errors.worst).toBeLessThanOrEqual(1e-4);
   });
 
@@ -46,7 +46,9 @@ describe.each(CHECKPOINTS)('%s: final norm and unembedding', (name) => {
     const [row] = await runAll(model.runner, { rows: [{ ids }], taps });
     const { dModel, vocab } = model.runner.shape;
     const last = (values: Float32Array): Float32Array => values.slice((ids.length - 1) * dModel);
-    const stream = Array.from({ length: golden.layers }, (_, layer) => last(row.tap('resid_pre', layer).data));
+    const stream = Array.from({ length: golden.layers }, (_, layer) =>
+      last(row.tap('resid_pre', layer).data),
+    );
     stream.push(last(row.tap('resid_post', golden.layers - 1).data));
     const parts = stream.map((x, i) => (i === 0 ? x : x.map((value, d) => value - stream[i - 1][d])));
     const whole = stream[stream.length - 1];
@@ -55,7 +57,9 @@ describe.each(CHECKPOINTS)('%s: final norm and unembedding', (name) => {
       { dims: [parts.length, dModel], data: Float32Array.from(parts.flatMap(() => [...whole])) },
     );
     const bias = await biasLogits(model, dModel, vocab);
-    const sums = Array.from(row.logits, (_, token) => parts.reduce((sum, _p, i) => sum + data[i * vocab + token], bias[token]));
+    const sums = Array.from(row.logits, (_, token) =>
+      parts.reduce((sum, _p, i) => sum + data[i * vocab + token], bias[token]),
+    );
     const error = maxAbs(sums, row.logits);
     console.info(`parity, ${name}, frozen parts sum to the logits: ${error.toExponential(1)}`);
     expect(error).toBeLessThanOrEqual(1e-4);

@@ -5,7 +5,7 @@ import { CHECKPOINTS, checkpointFolder, openFolder, variantFolder } from '../hel
 import { compareWithGolden } from './compare-golden.ts';
 
 const MODELS = [
-  ...CHECKPOINTS.map((name) => ({ name, folder: checkpointFolder(name), golden: name as string })),
+  ...CHECKPOINTS.map((name) => ({ name, folder: checkpointFolder(name), golden: `${name}` })),
   ...['external-data', 'optimum-past'].map((name) => ({
     name: `ioi-4l as ${name}`,
     folder: variantFolder(name),
@@ -18,7 +18,7 @@ describe('WebAssembly: every tap equals what PyTorch computed', () => {
     const opened = await openFolder(folder, await wasmDevice({ threads: 1 }));
     try {
       const errors = await compareWithGolden(opened.runner, readGolden(golden));
-      console.info(`parity, wasm, ${name}: max abs error ${errors}`);
+      console.info(`parity, wasm, ${name}: max abs error ${errors.text}`);
       expect(errors.worst).toBeLessThanOrEqual(1e-4);
     } finally {
       await opened.closeAll();

@@ -4,6 +4,8 @@ import { percentile } from '../../src/analysis/profile/copying.ts';
 import { layerChunks } from '../../src/analysis/profile/layer-chunks.ts';
 import { profileHeads, type HeadProfile } from '../../src/analysis/profile/profile.ts';
 import { repeatedSegments } from '../../src/analysis/profile/repeated-segments.ts';
+import { HeadscopeError } from '../../src/errors.ts';
+import type { Runner } from '../../src/instrument/runner.ts';
 import { toyRunner } from './toy-runner.ts';
 
 const byName = (heads: readonly HeadProfile[]): Record<string, HeadProfile> =>
@@ -94,6 +96,28 @@ describe('head profiles', () => {
     expect(runner.requests[0].taps?.map(({ site }) => site)).toEqual(['pattern']);
     const blind = profileHeads(toyRunner(['z']), { bos: 0 });
     await expect(blind).rejects.toMatchObject({ code: 'not-available' });
+  });
+
+  it('need to be told the vocabulary of a model without unembedding, and then leave copying out', async () => {
+    const runner = toyRunner();
+    const encoder = { ...runner, shape: { ...runner.shape, vocab: 0 } };
+    const settings = { bos: 0, segments: 1, length: 5 };
+    await expect(profileHeads(encoder, settings)).rejects.toThrow('too few');
+    const { heads } = await profileHeads(encoder, { ...settings, vocab: 40 });
+    expect(heads.map(({ copying }) => copying)).toEqual([null, null, null, null]);
+    expect(heads[0].previousToken).toBe(1);
+  });
+
+  it('leave copying out when the unembedding was not recognised, and pass other errors on', async () => {
+    const failing = (code: string): Runner => ({
+      ...toyRunner(),
+      unembedFrozen: () => Promise.reject(new HeadscopeError(code, `failed with ${code}`, 1)),
+    });
+    const settings = { bos: 0, segments: 1, length: 5 };
+    const { heads, notes } = await profileHeads(failing('no-logits'), settings);
+    expect(heads[2]).toMatchObject({ copying: null, induction: 1 });
+    expect(notes.join()).toContain('Copying is left out');
+    await expect(profileHeads(failing('run-failed'), settings)).rejects.toThrow('failed with run-failed');
   });
 
   it('skip effective rank for long prompts, and say so', async () => {

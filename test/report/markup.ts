@@ -20,6 +20,8 @@ function decode(text: string): string {
   );
 }
 
+const TAG = /<(?:!doctype html>|\/([a-z][\w:-]*)>|([a-z][\w:-]*)((?:\s+[\w:-]+="[^"<]*")*)\s*(\/?)>)/iy;
+
 /**
  * Reads SVG, or HTML whose only unclosed elements are the void ones.
  * @throws Error when a tag is not closed, an attribute is not quoted or doubled, or a character is not allowed in XML
@@ -36,10 +38,8 @@ export function parseMarkup(source: string): Element {
     const raw = stack.at(-1)!.name === 'style';
     if (words) stack.at(-1)!.children.push(raw ? words : decode(words));
     if (open < 0) break;
-    const tag =
-      /^<(?:!doctype html>|\/([a-z][\w:-]*)>|([a-z][\w:-]*)((?:\s+[\w:-]+="[^"<]*")*)\s*(\/?)>)/i.exec(
-        source.slice(open, open + 2_000_000),
-      );
+    TAG.lastIndex = open;
+    const tag = TAG.exec(source);
     if (!tag) throw new Error(`not a tag: ${source.slice(open, open + 80)}`);
     at = open + tag[0].length;
     if (tag[1]) {

@@ -10,6 +10,7 @@ import {
   table,
   thumbnails,
   tokens,
+  withoutFuture,
   type NpyArray,
   type ReportDocument,
 } from '../../src/report/index.ts';
@@ -46,10 +47,6 @@ export function pattern(layer: number, head: number): Float32Array {
   const start = (layer * HEADS + head) * T * T;
   return patterns.subarray(start, start + T * T);
 }
-
-/** With nothing where a query may not look. */
-const causal = (values: Float32Array): (number | null)[] =>
-  Array.from(values, (v, i) => (i % T > Math.floor(i / T) ? null : v));
 
 /** Mean attention that key k receives from the queries that may see it, over all heads. */
 function received(): number[] {
@@ -126,7 +123,7 @@ export function sampleReport(): ReportDocument {
             rows: layers,
             columns: heads,
             panel: { rowLabel: 'query', columnLabel: 'key', rows: T, columns: T },
-            panels: golden.heads.map(({ layer, head }) => causal(pattern(layer, head))),
+            panels: golden.heads.map(({ layer, head }) => withoutFuture(pattern(layer, head), T)),
             scale: { label: 'attention', domain: [0, 1] },
           }),
           tokens({
@@ -148,7 +145,7 @@ export function sampleReport(): ReportDocument {
               'A row is a query and sums to 1. The last query, “to”, looks at the second “Otto”, the name that must not be said.',
             rows: { label: 'query', names: golden.tokens, tokens: true },
             columns: keys,
-            values: causal(pattern(3, 3)),
+            values: withoutFuture(pattern(3, 3), T),
             scale: { label: 'attention', domain: [0, 1] },
             showValues: false,
           }),

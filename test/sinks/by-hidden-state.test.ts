@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { phi, reachableTau, sinksByHiddenState } from '../../src/analysis/sinks/by-hidden-state.ts';
+import { defaultTau, phi, sinksByHiddenState } from '../../src/analysis/sinks/by-hidden-state.ts';
 import { Golden } from './golden-runner.ts';
 
 type Expected = Record<'sink-3l' | 'sink-delim-2l', { phi: { dims: number[]; values: number[] } }>;
@@ -28,11 +28,11 @@ describe('φ', () => {
   });
 });
 
-describe('the threshold on φ', () => {
+describe('the default threshold on φ', () => {
   it('is the published one wherever a model is wide enough to reach it', () => {
-    expect(reachableTau(20, 4096)).toBe(20);
-    expect(reachableTau(20, 1600)).toBe(20);
-    expect(reachableTau(20, 64)).toBe(4);
+    expect(defaultTau(4096)).toBe(20);
+    expect(defaultTau(1600)).toBe(20);
+    expect(defaultTau(64)).toBe(4);
   });
 
   it('must be exceeded', () => {

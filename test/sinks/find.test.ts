@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { findSinks } from '../../src/analysis/sinks/find.ts';
+import type { Site } from '../../src/instrument/runner.ts';
 import { Golden, goldenRunner } from './golden-runner.ts';
 
 const sink3l = new Golden('sink-3l');
@@ -83,6 +84,18 @@ describe('the sinks of sink-delim-2l', () => {
   });
 });
 
+describe('a token that is attended to for its content', () => {
+  it('is reported per prompt, with its large value, but not as a sink overall', async () => {
+    const valueNorm = (prompt: number): Float32Array => {
+      const at = delim.prompts[prompt].tokens.indexOf('.');
+      return Float32Array.from({ length: 4 * 24 }, (_, i) => (i % 24 === at ? 3 : 1));
+    };
+    const { prompts, summary } = await findSinks(goldenRunner(delim, { valueNorm }), delim.prompts);
+    expect(prompts[0].sinks.find(({ token }) => token === '.')?.valueNorm).toBe(3);
+    expect(summary.tokens).toEqual([]);
+  });
+});
+
 describe('a model with a planted massive activation', () => {
   // Dimension 54 becomes huge on `.` once block 0 has run.
   const residual = (data: Float32Array, prompt: number, layer: number): void => {
@@ -130,6 +143,16 @@ describe('a model with a planted massive activation', () => {
     expect(document.agreement).toBeNull();
   });
 
+  it('is held against the threshold that was asked for', async () => {
+    const runner = goldenRunner(delim, { residual });
+    const strict = await findSinks(runner, delim.prompts, { tau: 20 });
+    expect(strict.sinkDims).toEqual([]);
+    expect(strict.dimensions.tau).toBe(20);
+    expect(strict.notes[0]).toContain('nothing can be over the threshold 20');
+    const lax = await findSinks(runner, delim.prompts, { tau: 7 });
+    expect(lax.sinkDims).toEqual([54]);
+  });
+
   it('can be looked for in given dimensions without a search', async () => {
     const runner = goldenRunner(delim, { residual });
     const document = await findSinks(runner, delim.prompts, { dims: [54] });
@@ -159,6 +182,26 @@ describe('finding sinks', () => {
     const { prompts } = await findSinks(goldenRunner(golden), golden.prompts, { alpha: 30 });
     expect(prompts[0].sinks).toEqual([]);
     expect(prompts[0].notes[0]).toContain('cannot be exceeded');
+  });
+
+  it('does without residual streams that the graph does not show', async () => {
+    const planted = (data: Float32Array, _: number, layer: number): void => {
+      if (layer >= 1) data[7 * 64 + 3] = -60;
+    };
+    const runner = goldenRunner(delim, { residual: planted });
+    const some = { ...runner.shape, sites: [[], ['resid_pre', 'resid_post']] as Site[][] };
+    const partly = await findSinks({ ...runner, shape: some }, delim.prompts);
+    expect(partly.sinkDims).toEqual([3]);
+    expect(partly.dimensions.found[0].layers).toEqual([1, 2]);
+    const blind = { ...runner, shape: { ...runner.shape, sites: [[], []] } };
+    const none = await findSinks(blind, delim.prompts);
+    expect(none.sinkDims).toEqual([]);
+    expect(none.notes).toEqual([
+      'The graph shows no residual stream, so sinks by hidden state cannot be looked for.',
+    ]);
+    await expect(findSinks(blind, delim.prompts, { dims: [3] })).rejects.toMatchObject({
+      code: 'not-available',
+    });
   });
 
   it('refuses nothing and mismatched prompts', async () => {

@@ -196,6 +196,15 @@ describe('encodings worked out by hand', () => {
     expect(tokenizer.encode('abcab')).toEqual([2, 1]);
   });
 
+  test('an added token that the vocabulary holds has the id it has there', () => {
+    const tokenizer = load({
+      model: { type: 'WordLevel', vocab: { x: 0, '<s>': 1 }, unk_token: 'x' },
+      added_tokens: [{ id: 9, content: '<s>', special: true }],
+    });
+    expect(tokenizer.encode('<s>')).toEqual([1]);
+    expect(tokenizer.isSpecial(1)).toBe(true);
+  });
+
   test('BERT sets CJK ideographs apart, of Extension E those that the reference does', () => {
     const normalize = createNormalizer({
       type: 'BertNormalizer',

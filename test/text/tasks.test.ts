@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { generateTask, taskKinds } from '../../src/text/tasks/generate.ts';
-import { TaskWordsError } from '../../src/text/tasks/template.ts';
+import { oneTokenWords, TaskWordsError } from '../../src/text/tasks/template.ts';
 import type { TaskKind } from '../../src/text/tasks/template.ts';
 import * as words from '../../src/text/tasks/words.ts';
 import { asList, parsePromptSet, writePromptSet } from '../../src/text/prompt-set.ts';
@@ -25,11 +25,12 @@ const VOCABULARY = [...new Set([...Object.values(words).flat(), ...FIXED])];
 
 /** One tokenizer of each kind, all with the words of every task. */
 const TOKENIZERS: Record<string, Tokenizer> = {
+  // Only every other word is one token without its space too.
   'byte-level': byteLevelTokenizer([
     ...VOCABULARY.map((word) => ` ${word}`),
-    ...VOCABULARY,
+    ...VOCABULARY.filter((_, i) => i % 2 === 0),
     ...TWO_DIGITS,
-    ...TWO_DIGITS.map((n) => ` ${n}`),
+    ...TWO_DIGITS.map((two) => ` ${two}`),
   ]),
   metaspace: metaspaceTokenizer([...VOCABULARY, ...TWO_DIGITS]),
   wordpiece: wordPieceTokenizer([...VOCABULARY, ...TWO_DIGITS].map((word) => word.toLowerCase())),
@@ -65,7 +66,7 @@ describe('every task keeps its promises', () => {
           expect([...ids, ...(corruptIds ?? [])]).not.toContain(tokenizer.specials.unk);
         }
       }),
-      { seed: 1, numRuns: 8 },
+      { seed: 1, numRuns: 5 },
     );
   });
 
@@ -133,6 +134,42 @@ describe('ioi', () => {
     );
     for (const item of generateTask('ioi', tokenizer, 4, 1))
       expect(item.prompt).toMatch(/^While \w+ and \w+ were working at the store , /);
+  });
+});
+
+test('prompts repeat only when there are no more', () => {
+  // Five names, one of everything else: 5 · 4 pairs in two orders.
+  const tokenizer = wordTokenizer(
+    'While and were working at the , a to Mary John Tom Dan Ann store went gave ball'.split(' '),
+  );
+  const distinct = (n: number): number =>
+    new Set(generateTask('ioi', tokenizer, n, 2).map((item) => item.prompt)).size;
+  expect(distinct(25)).toBe(25);
+  expect(distinct(120)).toBeLessThanOrEqual(40);
+});
+
+test('words that are the same token count once', () => {
+  expect(oneTokenWords(wordPieceTokenizer(['mary', 'john']), ['Mary', 'mary', 'Tom', 'JOHN'])).toEqual([
+    'Mary',
+    'JOHN',
+  ]);
+});
+
+test('a sample checkpoint meets its words only where it was trained on them', () => {
+  const known = Object.entries(words).map(([list, all]) => [
+    list,
+    oneTokenWords(TOKENIZERS['ioi-4l'], all).length,
+  ]);
+  expect(Object.fromEntries(known)).toEqual({
+    NAMES: 60,
+    PLACES: 16,
+    OBJECTS: 16,
+    GO: 4,
+    GIVE: 4,
+    EVENTS: 20,
+    FUNCTIONS: 8,
+    ARGUMENTS: 30,
+    DESCRIPTIONS: 16,
   });
 });
 

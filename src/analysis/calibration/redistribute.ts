@@ -13,7 +13,7 @@ import {
 import { klDivergence, topTokens, type TokenScore } from '../lens/distribution.ts';
 import { layerChunks } from '../profile/layer-chunks.ts';
 import { meanAttentionTo } from '../sinks/by-attention.ts';
-import { phi, reachableTau, sinksByHiddenState } from '../sinks/by-hidden-state.ts';
+import { defaultTau, phi, sinksByHiddenState } from '../sinks/by-hidden-state.ts';
 import { calibratedLayers } from './layers.ts';
 import { checkFocus, redistributed, splitSinks, VAR_DEFAULTS } from './var.ts';
 
@@ -22,7 +22,7 @@ export interface RedistributeSettings {
   readonly focus: readonly [TokenPos, TokenPos];
   /** Sink dimensions, from `findSinks` or known for the model. */
   readonly dims: readonly number[];
-  /** Default 20, lowered where the model's width cannot reach it (`reachableTau`). */
+  /** Threshold on φ. Default 20, less for narrow models (`defaultTau`). */
   readonly tau?: number;
   readonly rho?: number;
   readonly summ?: number;
@@ -78,7 +78,7 @@ export async function redistribute(
   const { focus, dims, top = 10 } = settings;
   checkFocus(focus, ids.length);
   const choice = calibratedLayers(shape, settings.layers);
-  const tau = reachableTau(settings.tau ?? VAR_DEFAULTS.tau, shape.dModel);
+  const tau = settings.tau ?? defaultTau(shape.dModel);
   const { rho = VAR_DEFAULTS.rho, summ = VAR_DEFAULTS.summ, p = VAR_DEFAULTS.p } = settings;
   const used = { focus, dims, tau, rho, summ, p, layers: choice.layers };
   const heads = choice.layers.flatMap((layer) =>
@@ -125,7 +125,6 @@ export async function redistribute(
     notes: notes(
       choice.note,
       used,
-      settings.tau ?? VAR_DEFAULTS.tau,
       sinks.some(({ span }) => span.length > 0),
       imageCentric,
     ),
@@ -159,15 +158,12 @@ function compare(
 function notes(
   layers: string | null,
   used: Redistribution['settings'],
-  tau: number,
   spanSinks: boolean,
   imageCentric: number,
 ): string[] {
   const out = layers === null ? [] : [layers];
-  if (used.tau < tau)
-    out.push(
-      `The threshold on φ was lowered from ${tau} to ${used.tau.toFixed(1)}, half of what this model's width allows.`,
-    );
+  if (used.tau < VAR_DEFAULTS.tau)
+    out.push(`The threshold on φ was ${used.tau.toFixed(1)}; the published one is ${VAR_DEFAULTS.tau}.`);
   if (used.dims.length === 0)
     out.push(
       'The model has no sink dimensions, so there are no sinks by hidden state and nothing was changed.',

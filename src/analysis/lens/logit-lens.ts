@@ -110,7 +110,10 @@ function followed(logits: Float32Array, answers: readonly number[]): { rank: num
 function logprobDistance(a: Float32Array, b: Float32Array): number {
   const shift = logSumExp(a) - logSumExp(b);
   // Words ruled out by both have −∞, whose difference is no number.
-  return a.reduce((most, x, i) => (x === -Infinity && b[i] === x ? most : Math.max(most, Math.abs(x - b[i] - shift))), 0);
+  return a.reduce(
+    (most, x, i) => (x === -Infinity && b[i] === x ? most : Math.max(most, Math.abs(x - b[i] - shift))),
+    0,
+  );
 }
 
 function check({ shape }: Runner, { ids, answers = [] }: LensRequest, positions: readonly TokenPos[]): void {

@@ -30,6 +30,8 @@ export interface ProfileSettings {
   /** Queries per prompt on which the copying score looks; 0 leaves it out. It needs two unembeddings per head and query. Default 4. */
   readonly copyQueries?: number;
   readonly layers?: readonly LayerIndex[];
+  /** Size of the vocabulary; needed where the model has no unembedding that tells. */
+  readonly vocab?: number;
 }
 
 /** What one head does on random repeated text. */
@@ -83,9 +85,18 @@ export async function profileHeads(
   options: RunOptions = {},
 ): Promise<Profile> {
   const { shape } = runner;
-  const { segments = 8, length = 20, seed = 0, bos, special = [], copyQueries = 4 } = settings;
+  const { segments = 8, length = 20, seed = 0, bos, special = [] } = settings;
+  // Without an unembedding there is nothing to compare what a head writes with.
+  const copyQueries = shape.vocab === 0 ? 0 : (settings.copyQueries ?? 4);
   const exclude = bos === null ? special : [...special, bos];
-  const rows = repeatedSegments({ segments, length, seed, vocab: shape.vocab, exclude, bos }).map((ids) => ({
+  const rows = repeatedSegments({
+    segments,
+    length,
+    seed,
+    vocab: settings.vocab ?? shape.vocab,
+    exclude,
+    bos,
+  }).map((ids) => ({
     ids,
   }));
   const start = bos === null ? 0 : 1;
@@ -95,6 +106,7 @@ export async function profileHeads(
   const queries = rows.map(() => random.sample(range(start + 1, tokens), copyQueries));
 
   const profiles: HeadProfile[] = [];
+  let copies = copyQueries > 0;
   const chunks = layerChunks(layers, (layer) => bytesOf(shape, layer, tokens) * segments);
   for (const [i, chunk] of chunks.entries()) {
     const heads = chunk.flatMap((layer) => range(0, shape.heads[layer]).map((head) => ({ layer, head })));
@@ -114,8 +126,8 @@ export async function profileHeads(
     for (const row of kept) {
       for (const [h, head] of heads.entries()) {
         throwIfCancelled(options.signal);
-        if (shape.sites[head.layer].includes('result'))
-          await copying.add(runner, row, h, head, queries[row.index], start);
+        if (copies && shape.sites[head.layer].includes('result'))
+          copies = await unlessNoLogits(copying.add(runner, row, h, head, queries[row.index], start));
       }
     }
     heads.forEach((head, h) => profiles.push(profileOf(head, sums[h], segments, copying.score(h))));
@@ -123,7 +135,7 @@ export async function profileHeads(
   return {
     settings: { segments, length, seed, bos, copyQueries },
     heads: profiles,
-    notes: notes(bos, tokens),
+    notes: notes(bos, tokens, copies || settings.copyQueries === 0),
   };
 }
 
@@ -167,13 +179,26 @@ const bytesOf = (shape: ModelShape, layer: LayerIndex, tokens: number): number =
 
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
 
-function notes(bos: number | null, tokens: number): string[] {
+/** False when the model's unembedding cannot be applied to single vectors; other errors are thrown on. */
+async function unlessNoLogits(work: Promise<void>): Promise<boolean> {
+  try {
+    await work;
+    return true;
+  } catch (error) {
+    if (error instanceof HeadscopeError && error.code === 'no-logits') return false;
+    throw error;
+  }
+}
+
+function notes(bos: number | null, tokens: number, copies: boolean): string[] {
   const out = [
     bos === null
       ? 'No beginning-of-sequence token was put first: position 0 holds the first random token, and attention that rests on it counts.'
       : `Token ${bos} was put at position 0; attention to it counts in every score and rows are not renormalised, so a sink there lowers induction (inductionOffFirst leaves it out).`,
     'Copying and matching are measured on activations, not on W_V W_O and W_Q W_K.',
   ];
+  if (!copies)
+    out.push('Copying is left out: the model has no unembedding that could be applied to single vectors.');
   if (tokens > RANK_TOKENS) out.push(`Effective rank is left out above ${RANK_TOKENS} tokens.`);
   return out;
 }

@@ -4,13 +4,13 @@ import type { FloatTensor } from '../../runtime/device.ts';
 export const TAU = 20;
 
 /**
- * The threshold on φ that a model of this width can reach.
+ * The threshold on φ to use when nobody asks for another.
  *
  * x̂ = x / RMS(x) never exceeds √dModel, so the published 20, set on models of width 4096 (ceiling 64), can never be
- * exceeded below a width of 400. Ours: the smaller of tau and √dModel / 2, at which one coordinate holds a quarter of the
+ * exceeded below a width of 400. Ours: the smaller of 20 and √dModel / 2, at which one coordinate holds a quarter of the
  * vector's energy.
  */
-export const reachableTau = (tau: number, dModel: number): number => Math.min(tau, Math.sqrt(dModel) / 2);
+export const defaultTau = (dModel: number): number => Math.min(TAU, Math.sqrt(dModel) / 2);
 
 /** Root mean square of row `row` of [rows, width]. */
 export function rowRms(data: ArrayLike<number>, row: number, width: number): number {

@@ -1,7 +1,7 @@
 import type { LayerIndex, TokenPos } from '../../instrument/runner.ts';
 import type { FloatTensor } from '../../runtime/device.ts';
 import { median, quantile } from '../stats.ts';
-import { reachableTau, rowRms, TAU } from './by-hidden-state.ts';
+import { defaultTau, rowRms } from './by-hidden-state.ts';
 
 /**
  * Sink dimensions: the few coordinates of the residual stream that become huge on a few tokens ("massive activations").
@@ -15,7 +15,7 @@ import { reachableTau, rowRms, TAU } from './by-hidden-state.ts';
 export type DimensionRule = 'absolute' | 'scaled';
 
 export interface DimensionSettings {
-  /** φ threshold; lowered by `reachableTau` for narrow models. Default 20. */
+  /** Threshold on φ. Default 20, less for narrow models (`defaultTau`). */
   readonly tau?: number;
   /** Default 100. */
   readonly absolute?: number;
@@ -65,11 +65,10 @@ export interface DimensionDecision {
   readonly rejected: readonly (SinkDimension & { readonly reason: string })[];
 }
 
-type Known = Required<DimensionSettings>;
+type Known = Required<Omit<DimensionSettings, 'tau'>>;
 
-export function withDefaults(settings: DimensionSettings): Known {
+function withDefaults(settings: DimensionSettings): Known {
   return {
-    tau: settings.tau ?? TAU,
     absolute: settings.absolute ?? 100,
     medianRatio: settings.medianRatio ?? 1000,
     spread: settings.spread ?? 5,
@@ -90,7 +89,7 @@ export function sightings(
 ): Sighting[] {
   const known = withDefaults(settings);
   const [tokens, width] = resid.dims;
-  const candidates = tokens < 2 ? [] : peaks(resid, reachableTau(known.tau, width));
+  const candidates = tokens < 2 ? [] : peaks(resid, settings.tau ?? defaultTau(width));
   if (candidates.length === 0) return [];
   const taken = new Set(candidates.map(({ dim }) => dim));
   const layerMedian = median(magnitudes(resid, new Set()));

@@ -1,7 +1,7 @@
 import { HeadscopeError, throwIfCancelled } from '../../errors.ts';
 import type { ModelShape, Row, RowResult, RunOptions, Runner } from '../../instrument/runner.ts';
 import { MIN_QUERIES, sinkThreshold, type SinkRule } from './by-attention.ts';
-import { reachableTau, TAU } from './by-hidden-state.ts';
+import { defaultTau, TAU } from './by-hidden-state.ts';
 import {
   decideDimensions,
   type DimensionDecision,
@@ -12,6 +12,7 @@ import { joinDefinitions, meanNorms, sinkingHeads, type SinkingHeads, type Token
 import {
   hiddenStateSinks,
   normalisedStreams,
+  residualLayers,
   residualTaps,
   rowSightings,
   type NormalisedStreams,
@@ -70,7 +71,8 @@ interface PromptRecord {
  * Finds the attention sinks of each prompt by both definitions, with the evidence for each, and which tokens and heads are
  * sinks overall. The first pass needs summaries alone; residual streams are read in a second one only where some coordinate
  * is large enough to matter.
- * @throws HeadscopeError `no-prompts`, `bad-setting`, and what `Runner.run` throws
+ * @throws HeadscopeError `no-prompts`, `bad-setting`, `not-available` (dimensions were given, but the graph shows no residual stream), and
+ * what `Runner.run` throws
  */
 export async function findSinks(
   runner: Runner,
@@ -80,7 +82,7 @@ export async function findSinks(
 ): Promise<SinksDocument> {
   const { shape } = runner;
   check(prompts, shape, settings);
-  const tau = reachableTau(settings.tau ?? TAU, shape.dModel);
+  const tau = settings.tau ?? defaultTau(shape.dModel);
   const minQueries = settings.minQueries ?? MIN_QUERIES;
   const thresholds = prompts.map(({ ids }) => sinkThreshold(ids.length, settings));
   const records: PromptRecord[] = [];
@@ -119,7 +121,8 @@ export async function findSinks(
   const watched = settings.dims ?? [...large].sort((a, b) => a - b);
   const streams: NormalisedStreams[] = [];
   const seen: Sighting[] = [];
-  if (watched.length > 0) {
+  const shown = residualLayers(shape).length;
+  if (watched.length > 0 && shown > 0) {
     const onResid = (row: RowResult): void => {
       throwIfCancelled(options.signal);
       streams[row.index] = normalisedStreams(shape, row, watched);
@@ -146,7 +149,7 @@ export async function findSinks(
     dimensions: { ...decision, source, tau, ceiling, largestNormalised },
     agreement: sinkDims.length === 0 ? null : countAgreement(documents),
     summary: tally.summary(settings.summary),
-    notes: notes(settings, prompts.length, { tau, ceiling, largestNormalised, source }),
+    notes: notes(settings, prompts.length, { tau, ceiling, largestNormalised, source, shown }),
   };
 }
 
@@ -164,13 +167,25 @@ function countAgreement(prompts: readonly PromptSinks[]): SinksDocument['agreeme
 function notes(
   settings: SinkSettings,
   prompts: number,
-  found: { tau: number; ceiling: number; largestNormalised: number; source: 'found' | 'given' | 'none' },
+  found: {
+    tau: number;
+    ceiling: number;
+    largestNormalised: number;
+    source: 'found' | 'given' | 'none';
+    shown: number;
+  },
 ): string[] {
+  if (found.shown === 0)
+    return ['The graph shows no residual stream, so sinks by hidden state cannot be looked for.'];
   const out: string[] = [];
-  const asked = settings.tau ?? TAU;
-  if (found.tau < asked)
+  const ceiling = found.ceiling.toFixed(1);
+  if (found.tau >= found.ceiling)
     out.push(
-      `φ cannot exceed ${found.ceiling.toFixed(1)} (√dModel) in this model, so the threshold ${asked} was lowered to ${found.tau.toFixed(1)}.`,
+      `φ cannot exceed ${ceiling} (√dModel) in this model, so nothing can be over the threshold ${found.tau}.`,
+    );
+  else if (settings.tau === undefined && found.tau < TAU)
+    out.push(
+      `φ cannot exceed ${ceiling} (√dModel) in this model, so ${found.tau.toFixed(1)} is used as its threshold instead of ${TAU}.`,
     );
   if (found.source === 'none')
     out.push(
@@ -190,6 +205,12 @@ function check(prompts: readonly SinkPrompt[], shape: ModelShape, settings: Sink
         'bad-shape',
         `Prompt ${i} has ${ids.length} ids and ${tokens.length} tokens; it needs as many of each, at least one.`,
       );
+  if (settings.dims !== undefined && residualLayers(shape).length === 0)
+    throw new HeadscopeError(
+      'not-available',
+      'Sinks by hidden state need the residual stream, and the graph does not show it.',
+      1,
+    );
   for (const dim of settings.dims ?? [])
     if (!Number.isInteger(dim) || dim < 0 || dim >= shape.dModel)
       throw new HeadscopeError(

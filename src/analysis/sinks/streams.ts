@@ -1,9 +1,15 @@
-import type { ModelShape, RowResult, TokenPos } from '../../instrument/runner.ts';
+import type { LayerIndex, ModelShape, RowResult, Site, TokenPos } from '../../instrument/runner.ts';
 import { rowRms } from './by-hidden-state.ts';
 import { sightings, type DimensionSettings, type Sighting } from './dimensions.ts';
 import type { HiddenStateSink } from './evidence.ts';
 
-/** |x̂| of a few dimensions at every position of every resid_pre: streams[layer][position × dims.length + i]. */
+/** Blocks whose entering residual stream the graph shows. */
+export const residualLayers = (shape: ModelShape): LayerIndex[] =>
+  Array.from({ length: shape.layers }, (_, layer) => layer).filter((layer) =>
+    shape.sites[layer].includes('resid_pre'),
+  );
+
+/** |x̂| of a few dimensions at every position of every resid_pre, zeros where it is not shown: layers[layer][position × dims.length + i]. */
 export interface NormalisedStreams {
   readonly dims: readonly number[];
   readonly layers: readonly Float32Array[];
@@ -15,9 +21,11 @@ export function normalisedStreams(
   row: RowResult,
   dims: readonly number[],
 ): NormalisedStreams {
+  const shown = residualLayers(shape);
   const layers = Array.from({ length: shape.layers }, (_, layer) => {
-    const { data } = row.tap('resid_pre', layer);
     const out = new Float32Array(row.ids.length * dims.length);
+    if (!shown.includes(layer)) return out;
+    const { data } = row.tap('resid_pre', layer);
     for (let k = 0; k < row.ids.length; k++) {
       const rms = rowRms(data, k, shape.dModel);
       if (rms > 0)
@@ -50,20 +58,20 @@ export function hiddenStateSinks(
   return sinks;
 }
 
-/** Every residual stream; the final one, after the last block, counts for recurrence only. */
-export function residualTaps(
-  shape: ModelShape,
-  search: boolean,
-): { site: 'resid_pre' | 'resid_post'; layers?: number[] }[] {
+/** Every residual stream that is shown; the final one, after the last block, counts for recurrence only. */
+export function residualTaps(shape: ModelShape, search: boolean): { site: Site; layers: LayerIndex[] }[] {
   const last = shape.layers - 1;
   const final = search && shape.sites[last].includes('resid_post');
-  return final ? [{ site: 'resid_pre' }, { site: 'resid_post', layers: [last] }] : [{ site: 'resid_pre' }];
+  return [
+    { site: 'resid_pre', layers: residualLayers(shape) },
+    ...(final ? [{ site: 'resid_post' as const, layers: [last] }] : []),
+  ];
 }
 
 /** The dimensions that stand out in any residual stream of one row captured with `residualTaps(shape, true)`. */
 export function rowSightings(shape: ModelShape, row: RowResult, settings: DimensionSettings): Sighting[] {
   const seen: Sighting[] = [];
-  for (let layer = 0; layer < shape.layers; layer++)
+  for (const layer of residualLayers(shape))
     seen.push(...sightings(row.tap('resid_pre', layer), { prompt: row.index, layer }, settings));
   const last = shape.layers - 1;
   if (shape.sites[last].includes('resid_post'))

@@ -12,7 +12,7 @@ import {
   TITLE_ROOM,
   valueAxis,
 } from './axes.ts';
-import { shapes, type Chart, type Shape } from './frame.ts';
+import { exactGrid, shapes, type Chart, type Shape } from './frame.ts';
 import { layLegend, swatchItem, type LegendItem } from './legend.ts';
 import { referenceLines, whiskers } from './marks.ts';
 
@@ -64,7 +64,7 @@ export function barsChart(figure: Bars): Chart {
     axis: lying ? ('x' as const) : ('y' as const),
   }));
   const option: EChartsOption = {
-    grid: box,
+    grid: exactGrid(box),
     xAxis: lying ? numbers : names,
     yAxis: lying ? names : numbers,
     series: [

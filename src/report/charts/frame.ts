@@ -2,7 +2,7 @@ import { init, use } from 'echarts/core';
 import { BarChart, CustomChart, GraphChart, LineChart, ScatterChart } from 'echarts/charts';
 import { GridComponent } from 'echarts/components';
 import { SVGRenderer } from 'echarts/renderers';
-import type { CustomSeriesOption, EChartsOption, SeriesOption } from 'echarts';
+import type { CustomSeriesOption, EChartsOption, GridComponentOption, SeriesOption } from 'echarts';
 import { FONT } from '../theme.ts';
 
 use([BarChart, CustomChart, GraphChart, LineChart, ScatterChart, GridComponent, SVGRenderer]);
@@ -37,6 +37,11 @@ export function shapes(children: readonly Shape[], z = 2): SeriesOption {
     data: [0],
     renderItem: () => group,
   };
+}
+
+/** A grid of exactly this size: ECharts would otherwise shrink it around long labels, and shapes drawn by pixels would miss it. */
+export function exactGrid(box: Box): GridComponentOption {
+  return { ...box, show: false, containLabel: false, outerBoundsMode: 'none' };
 }
 
 /** One line of text at a place. */

@@ -1,7 +1,7 @@
 import type { CategoryAxis } from '../figure-schema.ts';
 import { textWidth } from '../text.ts';
 import { categoryAxis, categoryRoom, needsUpright, quantityName } from './axes.ts';
-import { shapes, type Box, type Chart, type Shape } from './frame.ts';
+import { exactGrid, shapes, type Box, type Chart, type Shape } from './frame.ts';
 import { layLegend, type LegendItem } from './legend.ts';
 
 const SMALLEST = 340;
@@ -42,7 +42,7 @@ export function gridChart(picture: GridPicture): Chart {
     width,
     height,
     option: {
-      grid: { ...box, show: false },
+      grid: exactGrid(box),
       xAxis: categoryAxis({ axis: columns, step: stepX, side: 'bottom', upright }),
       yAxis: categoryAxis({ axis: rows, step: stepY, side: 'left', inverse: !picture.upwards }),
       series: [shapes([...legend.shapes, ...picture.draw(box)])],

@@ -2,7 +2,7 @@ import type { EChartsOption, SeriesOption } from 'echarts';
 import type { Quantity, ValueAxis } from '../figure-schema.ts';
 import { textWidth } from '../text.ts';
 import { numbersWidth, quantityName, TITLE_ROOM, valueAxis, type Domain } from './axes.ts';
-import { shapes, type Box, type Chart } from './frame.ts';
+import { exactGrid, shapes, type Box, type Chart } from './frame.ts';
 import { layLegend, type LegendItem } from './legend.ts';
 
 /** Two axes of numbers with series between them. */
@@ -25,7 +25,7 @@ export function plotChart({ width, height, x, y, legend: items, series }: Plot):
   const total = Math.max(height, textHeight(y.axis) + top + bottom);
   const box = { left, top, width: width - left - right, height: total - top - bottom };
   const option: EChartsOption = {
-    grid: { ...box },
+    grid: exactGrid(box),
     xAxis: valueAxis(x.axis, x.domain, 'bottom', false),
     yAxis: valueAxis(y.axis, y.domain, 'left', true),
     series: [shapes(legend.shapes), ...series(box)],

@@ -22,15 +22,15 @@ const LAST_YEAR = 89;
  * @throws TaskWordsError
  */
 export function* greaterThan(tokenizer: Tokenizer, random: Random): Generator<PromptItem | undefined> {
-  const { words } = choosePlan(tokenizer, 'greater-than', [['The {event} lasted from the year']], {
+  const { words } = choosePlan(tokenizer, 'greater-than', [[SPLIT_YEARS]], {
     event: { words: EVENTS, needed: 1 },
   });
   const form = [
     { template: PROSE, space: '' },
     { template: SPLIT_YEARS, space: ' ' },
   ]
-    .map((candidate) => ({ ...candidate, ...usableYears(tokenizer, candidate.space) }))
-    .find(({ tokens, centuries }) => tokens.length === YEARS.length && centuries.size > 0);
+    .map((candidate) => ({ ...candidate, centuries: usableCenturies(tokenizer, candidate.space) }))
+    .find(({ centuries }) => centuries.length > 0);
   if (form === undefined) {
     const missing = YEARS.filter((year) => singleToken(tokenizer, year) === undefined);
     const reason =
@@ -40,40 +40,31 @@ export function* greaterThan(tokenizer: Tokenizer, random: Random): Generator<Pr
     throw new TaskWordsError('greater-than', reason, missing);
   }
   const { template, space, centuries } = form;
+  const written = YEARS.map((year) => space + year);
   for (;;) {
-    const century = random.pick([...centuries.keys()]);
-    const year = random.pick(centuries.get(century) as readonly string[]);
-    const fields = { event: random.pick(words.event), century, year };
+    const century = random.pick(centuries);
+    const year = FIRST_YEAR + random.int(LAST_YEAR - FIRST_YEAR + 1);
+    const fields = { event: random.pick(words.event), century, year: YEARS[year] };
     const prompt = fill(template, fields);
     const corrupt = fill(template, { ...fields, year: '01' });
-    const usable = sameLength(tokenizer, prompt, corrupt);
-    const written = YEARS.map((two) => space + two);
-    yield usable
-      ? {
-          prompt,
-          corrupt,
-          answer: written.slice(Number(year) + 1),
-          distractor: written.slice(0, Number(year) + 1),
-          metric: 'probability-difference',
-        }
-      : undefined;
+    const usable = splits(tokenizer, century, written[year]) && sameLength(tokenizer, prompt, corrupt);
+    const answer = written.slice(year + 1);
+    const distractor = written.slice(0, year + 1);
+    yield usable ? { prompt, corrupt, answer, distractor, metric: 'probability-difference' } : undefined;
   }
 }
 
-/** Two-digit numbers that are one token, and for each century the years that are written as century and two digits. */
-function usableYears(
-  tokenizer: Tokenizer,
-  space: string,
-): { tokens: string[]; centuries: Map<string, readonly string[]> } {
-  const tokens = YEARS.filter((year) => singleToken(tokenizer, space + year) !== undefined);
-  const centuries = new Map<string, readonly string[]>();
-  if (tokens.length < YEARS.length) return { tokens, centuries };
-  for (const century of CENTURIES) {
-    const text = `the year ${century}`;
-    if (tokenizer.unknownPieces(text).length > 0) continue;
-    const splits = (year: string): boolean => continues(tokenizer, text, space + year);
-    const years = YEARS.slice(FIRST_YEAR, LAST_YEAR + 1).filter(splits);
-    if (splits('01') && years.length > 0) centuries.set(century, years);
-  }
-  return { tokens, centuries };
+/** Centuries whose years are written as century and two digits, at least the year 01 and one more; none when not all two-digit numbers are single tokens. */
+function usableCenturies(tokenizer: Tokenizer, space: string): string[] {
+  if (YEARS.some((year) => singleToken(tokenizer, space + year) === undefined)) return [];
+  return CENTURIES.filter(
+    (century) =>
+      splits(tokenizer, century, `${space}01`) &&
+      YEARS.slice(FIRST_YEAR, LAST_YEAR + 1).some((year) => splits(tokenizer, century, space + year)),
+  );
+}
+
+function splits(tokenizer: Tokenizer, century: string, year: string): boolean {
+  const text = `the year ${century}`;
+  return tokenizer.unknownPieces(text).length === 0 && continues(tokenizer, text, year);
 }

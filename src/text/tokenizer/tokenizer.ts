@@ -80,7 +80,7 @@ function build(file: Fields, config: Fields): Tokenizer {
   const added = readAddedTokens(file.added_tokens).map((token) => ({
     ...token,
     // The vocabulary's id wins, as in the reference.
-    id: token.id,
+    id: model.idOf.get(token.content) ?? token.id,
   }));
   checkAddedTokens(added);
   const normalize = createNormalizer(file.normalizer);

@@ -137,9 +137,6 @@ export async function buildReport(
         : {}),
       seed: settings.seed,
     },
-    settings: {
-      tasks: settings.tasks.map((task) => `${task.name} (${task.origin}, ${task.prompts.length} prompts)`),
-    },
     sections: notes.length
       ? sections.map((one, i) => (i === 0 ? { ...one, warnings: [...one.warnings, ...notes] } : one))
       : sections,

@@ -1,0 +1,158 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { encode } from '../../src/analysis/circuits/codes.ts';
+import { ADAM, STATE_NAMES, stateDims, trainingGraph, adamSchedule } from '../../src/analysis/circuits/sae-graph.ts';
+import { initialParameters, SaeTrainer, type SaeParameters } from '../../src/analysis/circuits/sae.ts';
+import { seededRandom } from '../../src/random.ts';
+import type { Device, Tensor } from '../../src/runtime/device.ts';
+import { nodeDevice } from '../../src/runtime/node-cpu.ts';
+import { wasmDevice } from '../../src/runtime/wasm.ts';
+
+type Parts = Record<'encoder' | 'encoderBias' | 'decoder' | 'bias', number[]>;
+interface Case {
+  decoderNorm: 'dimension' | 'latent';
+  x: number[];
+  start: Parts;
+  end: Parts;
+  firstGradients: Parts;
+  losses: number[];
+  codes: number[];
+  activations: number[];
+}
+/** PyTorch autograd, torch.optim.Adam; made by reference_sae.py. */
+const reference = JSON.parse(readFileSync(new URL('sae-reference.json', import.meta.url), 'utf8')) as {
+  rows: number;
+  width: number;
+  latents: number;
+  steps: number;
+  learningRate: number;
+  lambda: number;
+  cases: Case[];
+};
+const { rows, width, latents, steps, learningRate, lambda } = reference;
+const cpu = nodeDevice('cpu', { threads: 1 });
+
+const parameters = (parts: Parts): SaeParameters => ({
+  latents,
+  width,
+  encoder: Float32Array.from(parts.encoder),
+  encoderBias: Float32Array.from(parts.encoderBias),
+  decoder: Float32Array.from(parts.decoder),
+  bias: Float32Array.from(parts.bias),
+});
+const worst = (got: ArrayLike<number>, want: ArrayLike<number>) =>
+  Math.max(...Array.from(want, (value, i) => Math.abs(value - got[i])));
+
+/** A device whose graphs are built as for WebGPU, one step a call, but run on the CPU. */
+const stepByStep: Device = { ...cpu, kind: 'webgpu' };
+
+describe.each(reference.cases)('SAE training against PyTorch autograd, unit norm per $decoderNorm', (c) => {
+  const training = { rows, width, latents, lambda, learningRate, epochs: steps, decoderNorm: c.decoderNorm };
+  const x = Float32Array.from(c.x);
+
+  it('first step moves along the same gradients', async () => {
+    const session = await cpu.createSession({ graph: trainingGraph(training, false), weights: [] });
+    const feeds: Record<string, Tensor> = {
+      x: { type: 'float32', dims: [rows, width], data: x },
+      schedule: { type: 'float32', dims: [1, 2], data: adamSchedule(0, 1, learningRate) },
+    };
+    for (const name of STATE_NAMES) {
+      const dims = stateDims(name, training);
+      const data = c.start[name as keyof Parts] ?? new Array<number>(dims.reduce((a, b) => a * b)).fill(0);
+      feeds[name] = { type: 'float32', dims, data: Float32Array.from(data) };
+    }
+    // After the first step Adam's first moment, kept without its factor 1 − β1, is the gradient itself.
+    const names = Object.keys(c.firstGradients) as (keyof Parts)[];
+    const out = await session.run(feeds, names.map((name) => `out.${name}.m`));
+    for (const name of names) {
+      const scale = Math.max(...c.firstGradients[name].map(Math.abs));
+      expect(worst(out[`out.${name}.m`].data as Float32Array, c.firstGradients[name]) / scale).toBeLessThan(2e-6);
+    }
+    await session.release();
+  });
+
+  it.each([
+    ['the Loop graph natively', () => Promise.resolve(cpu)],
+    ['one step a call', () => Promise.resolve(stepByStep)],
+    ['the Loop graph in WebAssembly', () => wasmDevice({ threads: 1 })],
+  ])('%s gives the loss curve and the parameters', async (_, device) => {
+    const trainer = await SaeTrainer.create(await device(), training);
+    const seen: number[] = [];
+    const { losses, parameters: end } = await trainer.train(x, parameters(c.start), {
+      epochsPerRun: 7,
+      onProgress: (epoch) => seen.push(epoch),
+    });
+    await trainer.release();
+    expect(worst(losses, c.losses)).toBeLessThan(1e-5 * c.losses[0]);
+    for (const name of ['encoder', 'encoderBias', 'decoder', 'bias'] as const)
+      expect(worst(end[name], c.end[name])).toBeLessThan(2e-4);
+    expect(seen.at(-1)).toBe(steps);
+    expect(losses[steps - 1]).toBeLessThan(losses[0] / 2);
+  });
+
+  it('gives the same codes and activations', async () => {
+    const codes = await encode(cpu, parameters(c.end), x, 2);
+    expect(codes.prompts).toBe(rows / 2);
+    expect([...codes.code]).toEqual(c.codes);
+    expect(worst(codes.activation, c.activations)).toBeLessThan(1e-5);
+  });
+});
+
+describe('SAE training', () => {
+  const shape = { rows: 60, width: 16, latents: 12, lambda: 0.02, learningRate: 1e-3, decoderNorm: 'latent' } as const;
+  const random = seededRandom(3);
+  const x = Float32Array.from({ length: 60 * 16 }, () => random.normal());
+
+  it('starts from unit-norm weights that depend on the seed alone', () => {
+    const first = initialParameters(shape, seededRandom(1));
+    expect(initialParameters(shape, seededRandom(1))).toEqual(first);
+    expect(initialParameters(shape, seededRandom(2)).encoder).not.toEqual(first.encoder);
+    for (const matrix of [first.encoder, first.decoder])
+      for (let i = 0; i < 12; i++)
+        expect(Math.hypot(...matrix.subarray(i * 16, i * 16 + 16))).toBeCloseTo(1, 5);
+    expect(Math.max(...first.encoderBias.map(Math.abs))).toBeLessThanOrEqual(0.25);
+  });
+
+  it('does not depend on how the epochs are split into runs', async () => {
+    const trainer = await SaeTrainer.create(cpu, { ...shape, epochs: 30 });
+    const start = initialParameters(shape, seededRandom(1));
+    const whole = await trainer.train(x, start, { epochsPerRun: 30 });
+    const split = await trainer.train(x, start, { epochsPerRun: 4 });
+    await trainer.release();
+    expect(split.losses).toEqual(whole.losses);
+    expect(split.parameters).toEqual(whole.parameters);
+  });
+
+  it('stops between runs when cancelled', async () => {
+    const trainer = await SaeTrainer.create(cpu, { ...shape, epochs: 1000 });
+    const abort = new AbortController();
+    let last = 0;
+    const work = trainer.train(x, initialParameters(shape, seededRandom(1)), {
+      signal: abort.signal,
+      epochsPerRun: 10,
+      onProgress: (epoch) => {
+        last = epoch;
+        if (epoch === 50) abort.abort();
+      },
+    });
+    await expect(work).rejects.toMatchObject({ code: 'cancelled' });
+    expect(last).toBe(50);
+    await trainer.release();
+  });
+
+  it('says so when the loss is no number', async () => {
+    const trainer = await SaeTrainer.create(cpu, { ...shape, epochs: 10 });
+    const broken = x.slice();
+    broken[5] = Number.NaN;
+    await expect(trainer.train(broken, initialParameters(shape, seededRandom(1)))).rejects.toMatchObject({
+      code: 'not-a-number',
+    });
+    await trainer.release();
+  });
+});
+
+it('the schedule holds Adam’s bias corrections', () => {
+  // Step 1 of Adam moves by lr·g/(|g| + ε): with M = g and V = g², rate·M/(√V + ε') must be just that.
+  const [rate, epsilon] = adamSchedule(0, 1, 0.01);
+  expect((rate * 3) / (Math.sqrt(9) + epsilon)).toBeCloseTo((0.01 * 3) / (3 + ADAM.epsilon), 8);
+});
