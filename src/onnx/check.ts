@@ -1,23 +1,41 @@
 import { HeadscopeError } from '../errors.ts';
 import { expectedBytes } from './external.ts';
-import { dataTypeName, isRange, type Graph, type Model, type Node, type TensorProto } from './model.ts';
+import {
+  dataTypeName,
+  isRange,
+  type Graph,
+  type Model,
+  type Node,
+  type SparseTensorProto,
+  type TensorProto,
+} from './model.ts';
+import { quoted } from './quoted.ts';
 import { forEachTensor, subgraphs } from './walk.ts';
 
-const quote = (name: string): string => JSON.stringify(name.length > 80 ? `${name.slice(0, 77)}...` : name);
+/** A sparse weight becomes a dense one when the runtime loads it. */
+const MAX_SPARSE_ELEMENTS = 1 << 24;
+
 const nodeName = (node: Node): string =>
-  `the node ${quote(node.name || node.outputs[0] || '?')} (${node.opType})`;
+  `the node ${quoted(node.name || node.outputs[0] || '?')} (${quoted(node.opType)})`;
 const fail = (message: string): never => {
   throw new HeadscopeError('bad-graph', message);
 };
 
+const shapeText = (dims: readonly number[]): string =>
+  `[${dims.slice(0, 8).join(', ')}${dims.length > 8 ? ', ...' : ''}]`;
+
+/** The number of elements of a shape that can exist. */
+function elementsOf(dims: readonly number[], where: string): number {
+  if (dims.some((dim) => !Number.isSafeInteger(dim) || dim < 0))
+    fail(`${where} has the shape ${shapeText(dims)}, which is impossible.`);
+  // An axis of length 0 empties a tensor, but must not hide that the others are absurd.
+  const most = dims.reduce((product, dim) => product * Math.max(dim, 1), 1);
+  if (most > Number.MAX_SAFE_INTEGER / 16) fail(`${where} has the shape ${shapeText(dims)}, which no file can hold.`);
+  return dims.includes(0) ? 0 : most;
+}
+
 function checkTensor(tensor: TensorProto, where: string): void {
-  for (const dim of tensor.dims) {
-    if (!Number.isSafeInteger(dim) || dim < 0)
-      fail(`${where} has the shape [${tensor.dims.join(', ')}], which is impossible.`);
-  }
-  const elements = tensor.dims.reduce((product, dim) => product * dim, 1);
-  if (elements > Number.MAX_SAFE_INTEGER / 16)
-    fail(`${where} has the shape [${tensor.dims.join(', ')}], which no file can hold.`);
+  const elements = elementsOf(tensor.dims, where);
   if (tensor.external) return; // its size is checked where the folder is known
   if (tensor.strings) {
     if (tensor.strings.length !== elements)
@@ -33,15 +51,39 @@ function checkTensor(tensor: TensorProto, where: string): void {
   const length = tensor.data.length;
   if (length !== expected) {
     fail(
-      `${where} holds ${length} bytes, but its shape [${tensor.dims.join(', ')}] of ${dataTypeName(tensor.dataType)} needs ${expected}.`,
+      `${where} holds ${length} bytes, but its shape ${shapeText(tensor.dims)} of ${dataTypeName(tensor.dataType)} needs ${expected}.`,
     );
   }
   if (isRange(tensor.data) && tensor.data.offset < 0) fail(`${where} starts before its file.`);
 }
 
+function checkSparse({ values, indices, dims }: SparseTensorProto, where: string): void {
+  if (elementsOf(dims, where) > MAX_SPARSE_ELEMENTS)
+    fail(`${where} is sparse and has the shape ${shapeText(dims)}, which is too large to fill with zeros.`);
+  for (const part of [values, indices]) {
+    if (part && isRange(part.data))
+      fail(`${where} is sparse and larger than 1 KB, which is not supported. Export the model with dense weights.`);
+  }
+}
+
+/** Names that can be used at a place of the model: those of a graph and of the graphs around it. */
+class Scope {
+  readonly names: Set<string>;
+  private readonly outer: Scope | undefined;
+
+  constructor(names: Set<string>, outer?: Scope) {
+    this.names = names;
+    this.outer = outer;
+  }
+
+  has(name: string): boolean {
+    return this.names.has(name) || (this.outer?.has(name) ?? false);
+  }
+}
+
 /** Puts nodes in an order in which every input exists before it is used; the given order is kept where it already is one. */
-export function sortNodes(graph: Graph, outer: ReadonlySet<string>): Node[] {
-  const available = new Set(outer);
+export function sortNodes(graph: Graph, outer: { has(name: string): boolean }): Node[] {
+  const available = new Set<string>();
   for (const input of graph.inputs) available.add(input.name);
   for (const name of graph.initializers.keys()) available.add(name);
   for (const { values } of graph.sparseInitializers) if (values) available.add(values.name);
@@ -63,11 +105,11 @@ export function sortNodes(graph: Graph, outer: ReadonlySet<string>): Node[] {
       const node = graph.nodes[index];
       const missing: number[] = [];
       for (const input of usedNames(node)) {
-        if (available.has(input)) continue;
+        if (available.has(input) || outer.has(input)) continue;
         const from = producer.get(input);
         if (from === undefined)
           fail(
-            `${nodeName(node)} uses ${quote(input)}, which nothing in the model provides. The file is incomplete; export it again.`,
+            `${nodeName(node)} uses ${quoted(input)}, which nothing in the model provides. The file is incomplete; export it again.`,
           );
         else if (state[from] !== 2) missing.push(from);
       }
@@ -79,7 +121,7 @@ export function sortNodes(graph: Graph, outer: ReadonlySet<string>): Node[] {
         fail(`the graph has a cycle through ${nodeName(node)}. The file is damaged; export it again.`);
       } else {
         state[index] = 1;
-        stack.push(...missing);
+        for (const from of missing) stack.push(from);
       }
     }
   }
@@ -105,11 +147,11 @@ function freeNames(graph: Graph): Set<string> {
   return free;
 }
 
-function checkGraph(graph: Graph, outer: ReadonlySet<string>): void {
+function checkGraph(graph: Graph, outer: Scope): void {
   const defined = new Set<string>();
   for (const input of graph.inputs) {
     if (input.name === '') fail('an input of the graph has no name.');
-    if (defined.has(input.name)) fail(`the input ${quote(input.name)} is declared twice.`);
+    if (defined.has(input.name)) fail(`the input ${quoted(input.name)} is declared twice.`);
     defined.add(input.name);
   }
   for (const name of graph.initializers.keys()) defined.add(name); // an initializer may give an input its default
@@ -117,17 +159,20 @@ function checkGraph(graph: Graph, outer: ReadonlySet<string>): void {
     for (const output of node.outputs) {
       if (output === '') continue;
       if (defined.has(output))
-        fail(`${quote(output)} is defined twice, the second time by ${nodeName(node)}.`);
+        fail(`${quoted(output)} is defined twice, the second time by ${nodeName(node)}.`);
       defined.add(output);
     }
   }
-  for (const { values } of graph.sparseInitializers) if (values) defined.add(values.name);
+  for (const sparse of graph.sparseInitializers) {
+    if (!sparse.values?.name) fail('a sparse weight has no name.');
+    else defined.add(sparse.values.name);
+  }
   graph.nodes = sortNodes(graph, outer);
   for (const output of graph.outputs) {
     if (!defined.has(output.name) && !outer.has(output.name))
-      fail(`the output ${quote(output.name)} is produced by nothing in the model.`);
+      fail(`the output ${quoted(output.name)} is produced by nothing in the model.`);
   }
-  const visible = new Set([...outer, ...defined]);
+  const visible = new Scope(defined, outer);
   for (const node of graph.nodes) for (const inner of subgraphs(node)) checkGraph(inner, visible);
 }
 
@@ -141,6 +186,8 @@ export function checkModel(model: Model): void {
   if (model.graph.nodes.length === 0) fail('the model has no nodes: there is nothing to run.');
   if (model.graph.outputs.length === 0) fail('the model has no outputs: there is nothing to look at.');
   if (model.opsets.size === 0) fail('the model does not say which operator versions it uses (opset_import).');
-  forEachTensor(model, checkTensor);
-  checkGraph(model.graph, new Set());
+  for (const { name } of [...model.graph.inputs, ...model.graph.outputs])
+    if (name === '__proto__') fail('an input or output is called "__proto__", which no runtime can be given.');
+  forEachTensor(model, checkTensor, checkSparse);
+  checkGraph(model.graph, new Scope(new Set()));
 }

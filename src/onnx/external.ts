@@ -1,7 +1,11 @@
 import { HeadscopeError } from '../errors.ts';
 import { BITS, type Model, type TensorProto } from './model.ts';
+import { quoted } from './quoted.ts';
 import type { ByteSource, CheckpointFiles } from './source.ts';
 import { forEachTensor } from './walk.ts';
+
+/** Exporters write one file per model or, at most, one per weight. */
+const MAX_FILES = 10_000;
 
 const ALLOWED_KEYS = new Set(['location', 'offset', 'length', 'checksum']);
 
@@ -19,7 +23,7 @@ function wholeNumber(text: string | undefined, what: string, where: string): num
   if (!Number.isSafeInteger(value))
     throw new HeadscopeError(
       'bad-external-data',
-      `The external data of ${where} has the ${what} ${JSON.stringify(text.slice(0, 40))}, which is no byte count.`,
+      `The external data of ${where} has the ${what} ${quoted(text)}, which is no byte count.`,
     );
   return value;
 }
@@ -36,12 +40,12 @@ export async function resolveExternalData(
 ): Promise<Map<string, ByteSource>> {
   const sources = new Map<string, ByteSource>();
   const pending: { tensor: TensorProto; where: string }[] = [];
-  forEachTensor(model, (tensor, where, inFunction) => {
+  forEachTensor(model, (tensor, where, inFunction, sparse) => {
     if (!tensor.external) return;
-    if (inFunction)
+    if (inFunction || sparse)
       throw new HeadscopeError(
         'bad-external-data',
-        `External data in ${where}, inside a model function, is not allowed.`,
+        `External data in ${where}, ${sparse ? 'a sparse tensor' : 'inside a model function'}, is not allowed. Export the model again.`,
       );
     pending.push({ tensor, where });
   });
@@ -51,7 +55,7 @@ export async function resolveExternalData(
       if (!ALLOWED_KEYS.has(key)) {
         throw new HeadscopeError(
           'bad-external-data',
-          `The external data of ${where} uses the key ${JSON.stringify(key.slice(0, 40))}; only location, offset, length and checksum are allowed.`,
+          `The external data of ${where} uses the key ${quoted(key)}; only location, offset, length and checksum are allowed.`,
         );
       }
     }
@@ -60,6 +64,11 @@ export async function resolveExternalData(
       throw new HeadscopeError('bad-external-data', `The external data of ${where} names no file.`);
     let source = sources.get(location);
     if (!source) {
+      if (sources.size >= MAX_FILES)
+        throw new HeadscopeError(
+          'bad-external-data',
+          `The model's weights are spread over more than ${MAX_FILES} files. Save them as one file.`,
+        );
       source = await files.open(location);
       sources.set(location, source);
     }
@@ -74,13 +83,13 @@ export async function resolveExternalData(
     if (length !== expected) {
       throw new HeadscopeError(
         'bad-external-data',
-        `The external data of ${where} is ${length} bytes, but its shape [${tensor.dims.join(', ')}] needs ${expected}.`,
+        `The external data of ${where} is ${length} bytes, but its shape [${tensor.dims.slice(0, 8).join(', ')}] needs ${expected}.`,
       );
     }
     if (offset + length > source.size) {
       throw new HeadscopeError(
         'bad-external-data',
-        `The external data of ${where} ends at byte ${offset + length}, but ${location} has only ${source.size}. Copy the file again.`,
+        `The external data of ${where} ends at byte ${offset + length}, but ${quoted(location)} has only ${source.size}. Copy the file again.`,
       );
     }
     tensor.data = { source: source.name, offset, length };

@@ -6,6 +6,7 @@ import { isRange, type Graph, type Model } from './model.ts';
  */
 export function hoistLargeConstants(model: Model): void {
   const visit = (graph: Graph): void => {
+    const taken = new Set([...graph.initializers.keys(), ...graph.inputs.map(({ name }) => name)]);
     graph.nodes = graph.nodes.filter((node) => {
       for (const attribute of node.attributes.values()) {
         if (attribute.graph) visit(attribute.graph);
@@ -13,8 +14,10 @@ export function hoistLargeConstants(model: Model): void {
       }
       if (node.opType !== 'Constant' || node.domain !== '') return true;
       const tensor = node.attributes.get('value')?.tensor;
-      if (!tensor || !isRange(tensor.data) || graph.initializers.has(node.outputs[0])) return true;
-      graph.initializers.set(node.outputs[0], { ...tensor, name: node.outputs[0] });
+      const [name] = node.outputs;
+      if (!tensor || !isRange(tensor.data) || !name || taken.has(name)) return true;
+      taken.add(name);
+      graph.initializers.set(name, { ...tensor, name });
       return false;
     });
   };

@@ -1,3 +1,5 @@
+import { HeadscopeError } from '../errors.ts';
+
 /** Random access to the bytes of one file, without holding the file. */
 export interface ByteSource {
   /** Name relative to the checkpoint's folder, with forward slashes. */
@@ -8,12 +10,20 @@ export interface ByteSource {
   read(offset: number, length: number): Promise<Uint8Array>;
 }
 
+const shortened = (name: string, cause?: unknown): HeadscopeError =>
+  new HeadscopeError('read-failed', `${name} became shorter or went away while it was read. Open the checkpoint again.`, 1, {
+    cause,
+  });
+
 /** A source over bytes that are already in memory. */
 export function bytesSource(name: string, bytes: Uint8Array): ByteSource {
   return {
     name,
     size: bytes.length,
-    read: (offset, length) => Promise.resolve(bytes.subarray(offset, offset + length)),
+    read: (offset, length) =>
+      offset + length <= bytes.length
+        ? Promise.resolve(bytes.subarray(offset, offset + length))
+        : Promise.reject(shortened(name)),
   };
 }
 
@@ -22,7 +32,16 @@ export function blobSource(name: string, blob: Blob): ByteSource {
   return {
     name,
     size: blob.size,
-    read: async (offset, length) => new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer()),
+    async read(offset, length) {
+      let buffer: ArrayBuffer;
+      try {
+        buffer = await blob.slice(offset, offset + length).arrayBuffer();
+      } catch (cause) {
+        throw shortened(name, cause); // a browser's File refuses to be read once the file has changed
+      }
+      if (buffer.byteLength !== length) throw shortened(name);
+      return new Uint8Array(buffer);
+    },
   };
 }
 

@@ -27,6 +27,7 @@ describe('PNG', () => {
 
   it('goes into a data: address whatever its size', () => {
     const pixels = Uint8Array.from({ length: 300 * 400 }, (_, i) => (i * 7919) % 3);
-    expect(decodeDataUrl(pngDataUrl({ ...image, width: 400, height: 300, pixels })).pixels).toEqual(pixels);
+    const read = decodeDataUrl(pngDataUrl({ ...image, width: 400, height: 300, pixels })).pixels;
+    expect(Buffer.compare(read, pixels)).toBe(0);
   });
 });

@@ -11,13 +11,22 @@ export interface LabelledPrompt {
   readonly choices?: readonly number[];
 }
 
-/** A resolved prompt set as labelled prompts; a choice of several tokens is told by its first. */
-export const labelledPrompts = (prompts: readonly ResolvedPrompt[]): LabelledPrompt[] =>
-  prompts.map(({ ids, answers, choices }) => ({
-    ids,
-    answers,
-    ...(choices.length > 0 && { choices: choices.map(([first]) => first) }),
-  }));
+/**
+ * A resolved prompt set as labelled prompts; a choice of several tokens is told by its first.
+ * @throws HeadscopeError `bad-example` when two choices of a prompt begin with the same token
+ */
+export function labelledPrompts(prompts: readonly ResolvedPrompt[]): LabelledPrompt[] {
+  return prompts.map(({ ids, answers, choices }, i) => {
+    const firsts = choices.map(([first]) => first);
+    if (new Set(firsts).size < firsts.length) {
+      throw new HeadscopeError(
+        'bad-example',
+        `Two choices of example ${i + 1} begin with the same token, so they cannot be told apart. Reword one of them.`,
+      );
+    }
+    return { ids, answers, ...(firsts.length > 0 && { choices: firsts }) };
+  });
+}
 
 export type Metric = 'accuracy' | 'logprob';
 

@@ -7,7 +7,7 @@ import { HeadscopeError } from '../../errors.ts';
 import { bakeAct } from '../../instrument/bake-act.ts';
 import { showTokens } from '../../text/prompt.ts';
 import { exportModel } from '../../workbench/export-model.ts';
-import { labelledPrompts } from '../../workbench/labelled.ts';
+import { labelledPrompts } from '../../analysis/calibration/score.ts';
 import { promptsFrom, readPrompts, withWorkbench, type CommonOptions } from '../context.ts';
 import { parseSpan, printable, textTable } from '../output.ts';
 

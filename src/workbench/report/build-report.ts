@@ -3,7 +3,7 @@ import { report, type ReportDocument, type Section } from '../../report/index.ts
 import type { NpyArray } from '../../report/index.ts';
 import { resolvePrompt, type ResolvedPrompt } from '../../text/resolve.ts';
 import { inspectDocument } from '../inspect.ts';
-import { labelledPrompts } from '../labelled.ts';
+import { labelledPrompts } from '../../analysis/calibration/score.ts';
 import { hashFiles } from '../node-hash.ts';
 import { MAX_LOGIT_DIFFERENCE } from '../open.ts';
 import { taskAccuracy, type Task } from '../tasks.ts';
