@@ -12,7 +12,7 @@ import {
 import { quoted } from './quoted.ts';
 import { forEachTensor, subgraphs } from './walk.ts';
 
-/** A sparse weight becomes a dense one when the runtime loads it. */
+/** Sparse tensors become dense ones when the runtime loads them: elements of all of them together. */
 const MAX_SPARSE_ELEMENTS = 1 << 24;
 
 const nodeName = (node: Node): string =>
@@ -30,7 +30,8 @@ function elementsOf(dims: readonly number[], where: string): number {
     fail(`${where} has the shape ${shapeText(dims)}, which is impossible.`);
   // An axis of length 0 empties a tensor, but must not hide that the others are absurd.
   const most = dims.reduce((product, dim) => product * Math.max(dim, 1), 1);
-  if (most > Number.MAX_SAFE_INTEGER / 16) fail(`${where} has the shape ${shapeText(dims)}, which no file can hold.`);
+  if (most > Number.MAX_SAFE_INTEGER / 16)
+    fail(`${where} has the shape ${shapeText(dims)}, which no file can hold.`);
   return dims.includes(0) ? 0 : most;
 }
 
@@ -57,13 +58,18 @@ function checkTensor(tensor: TensorProto, where: string): void {
   if (isRange(tensor.data) && tensor.data.offset < 0) fail(`${where} starts before its file.`);
 }
 
-function checkSparse({ values, indices, dims }: SparseTensorProto, where: string): void {
-  if (elementsOf(dims, where) > MAX_SPARSE_ELEMENTS)
+/** @returns elements of the dense tensor */
+function checkSparse({ values, indices, dims }: SparseTensorProto, where: string, others: number): number {
+  const elements = elementsOf(dims, where);
+  if (others + elements > MAX_SPARSE_ELEMENTS)
     fail(`${where} is sparse and has the shape ${shapeText(dims)}, which is too large to fill with zeros.`);
   for (const part of [values, indices]) {
     if (part && isRange(part.data))
-      fail(`${where} is sparse and larger than 1 KB, which is not supported. Export the model with dense weights.`);
+      fail(
+        `${where} is sparse and larger than 1 KB, which is not supported. Export the model with dense weights.`,
+      );
   }
+  return elements;
 }
 
 /** Names that can be used at a place of the model: those of a graph and of the graphs around it. */
@@ -140,6 +146,7 @@ export function usedNames(node: Node): string[] {
 function freeNames(graph: Graph): Set<string> {
   const own = new Set<string>(graph.initializers.keys());
   for (const input of graph.inputs) own.add(input.name);
+  for (const { values } of graph.sparseInitializers) if (values) own.add(values.name);
   for (const node of graph.nodes) for (const output of node.outputs) own.add(output);
   const free = new Set<string>();
   for (const node of graph.nodes) for (const name of usedNames(node)) if (!own.has(name)) free.add(name);
@@ -187,7 +194,11 @@ export function checkModel(model: Model): void {
   if (model.graph.outputs.length === 0) fail('the model has no outputs: there is nothing to look at.');
   if (model.opsets.size === 0) fail('the model does not say which operator versions it uses (opset_import).');
   for (const { name } of [...model.graph.inputs, ...model.graph.outputs])
-    if (name === '__proto__') fail('an input or output is called "__proto__", which no runtime can be given.');
-  forEachTensor(model, checkTensor, checkSparse);
+    if (name === '__proto__')
+      fail('an input or output is called "__proto__", which no runtime can be given.');
+  let sparseElements = 0;
+  forEachTensor(model, checkTensor, (sparse, where) => {
+    sparseElements += checkSparse(sparse, where, sparseElements);
+  });
   checkGraph(model.graph, new Scope(new Set()));
 }

@@ -1,7 +1,7 @@
 import { isRange, type Graph, type Model } from './model.ts';
 
 /**
- * Turns Constant nodes whose tensor stayed in the file into initializers, since only initializers may be external data.
+ * Turns Constant nodes whose tensor stayed in a file into initializers, since only initializers may be external data.
  * Changes the graph in place; the value keeps its name.
  */
 export function hoistLargeConstants(model: Model): void {
@@ -15,7 +15,8 @@ export function hoistLargeConstants(model: Model): void {
       if (node.opType !== 'Constant' || node.domain !== '') return true;
       const tensor = node.attributes.get('value')?.tensor;
       const [name] = node.outputs;
-      if (!tensor || !isRange(tensor.data) || !name || taken.has(name)) return true;
+      const stored = tensor && (isRange(tensor.data) || tensor.external !== undefined);
+      if (!stored || !name || taken.has(name)) return true;
       taken.add(name);
       graph.initializers.set(name, { ...tensor, name });
       return false;

@@ -253,8 +253,7 @@ class ModelReader {
         list.push(await this.valueInfo(length, depth + 1));
         if (list.length > LIMITS.graphValues)
           cursor.fail(`a graph has more than ${LIMITS.graphValues} inputs or outputs`);
-      }
-      else if (field === 13)
+      } else if (field === 13)
         return; // value_info: ONNX Runtime infers shapes itself, and edits would make them stale
       else rest.push(await this.rawField(field, wire, length));
     });

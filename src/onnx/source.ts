@@ -11,9 +11,14 @@ export interface ByteSource {
 }
 
 const shortened = (name: string, cause?: unknown): HeadscopeError =>
-  new HeadscopeError('read-failed', `${name} became shorter or went away while it was read. Open the checkpoint again.`, 1, {
-    cause,
-  });
+  new HeadscopeError(
+    'read-failed',
+    `${name} became shorter or went away while it was read. Open the checkpoint again.`,
+    1,
+    {
+      cause,
+    },
+  );
 
 /** A source over bytes that are already in memory. */
 export function bytesSource(name: string, bytes: Uint8Array): ByteSource {

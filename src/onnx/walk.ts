@@ -51,6 +51,5 @@ function inAttribute(attribute: Attribute, where: string, inFunction: boolean, v
 
 function inSparse(sparse: SparseTensorProto, where: string, inFunction: boolean, visitor: Visitor): void {
   visitor.sparse?.(sparse, where);
-  for (const part of [sparse.values, sparse.indices])
-    if (part) visitor.tensor(part, where, inFunction, true);
+  for (const part of [sparse.values, sparse.indices]) if (part) visitor.tensor(part, where, inFunction, true);
 }

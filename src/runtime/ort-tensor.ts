@@ -28,6 +28,14 @@ export function runtimeError(
   cause: unknown,
 ): HeadscopeError {
   const detail = (cause instanceof Error ? cause.message : String(cause)).split('\n')[0].slice(0, 400);
+  if (/Failed to get a WebGPU adapter|No supported adapters/i.test(detail)) {
+    return new HeadscopeError(
+      'no-gpu',
+      'There is no GPU here that WebGPU can use. Use --device cpu, or install a Vulkan driver.',
+      1,
+      { cause },
+    );
+  }
   if (/bad_alloc|out of memory|Failed to allocate|allocation failed/i.test(detail)) {
     return new HeadscopeError(
       'out-of-memory',

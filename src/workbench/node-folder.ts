@@ -1,8 +1,64 @@
-import { constants } from 'node:fs';
-import { open, readdir, realpath, stat, type FileHandle } from 'node:fs/promises';
+import { constants, type Dirent } from 'node:fs';
+import { lstat, open, readdir, realpath, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { HeadscopeError } from '../errors.ts';
+import { quoted } from '../onnx/quoted.ts';
 import type { ByteSource, CheckpointFiles } from '../onnx/source.ts';
+
+/** Names to list at most: a model's folder, not a whole disk. */
+const MAX_LISTED = 10_000;
+
+function unreadable(name: string, cause: unknown): HeadscopeError {
+  if (cause instanceof HeadscopeError) return cause;
+  const { code } = cause as NodeJS.ErrnoException;
+  return new HeadscopeError(
+    'read-failed',
+    `${quoted(name)} cannot be read (${code}). Check the file and its permissions.`,
+    2,
+    { cause },
+  );
+}
+
+/** True when the open file is the one that the path, which must hold no link, leads to now. */
+async function isStillThere(handle: FileHandle, real: string): Promise<boolean> {
+  try {
+    const opened = await handle.stat({ bigint: true });
+    const there = await lstat(real, { bigint: true });
+    return (
+      opened.isFile() &&
+      opened.ino === there.ino &&
+      opened.dev === there.dev &&
+      (await realpath(real)) === real
+    );
+  } catch {
+    return false;
+  }
+}
+
+async function readExactly(
+  handle: FileHandle,
+  offset: number,
+  length: number,
+  name: string,
+): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length;) {
+    let count: number;
+    try {
+      count = (await handle.read(bytes, done, length - done, offset + done)).bytesRead;
+    } catch (cause) {
+      throw unreadable(name, cause);
+    }
+    if (count === 0)
+      throw new HeadscopeError(
+        'read-failed',
+        `${quoted(name)} became shorter while it was read. Open the checkpoint again.`,
+        1,
+      );
+    done += count;
+  }
+  return bytes;
+}
 
 /** A folder on disk whose files can be read by name; nothing outside it can. */
 export class NodeFolder implements CheckpointFiles {
@@ -35,7 +91,7 @@ export class NodeFolder implements CheckpointFiles {
     const outside = (): HeadscopeError =>
       new HeadscopeError(
         'outside-folder',
-        `The model asks for the file ${JSON.stringify(name.slice(0, 200))}, which is outside its own folder; it was not opened.`,
+        `The model asks for the file ${quoted(name)}, which is outside its own folder; it was not opened.`,
       );
     if (name === '' || name.includes('\0')) throw outside();
     if (path.posix.isAbsolute(name) || path.win32.isAbsolute(name) || /^[a-zA-Z]:/.test(name))
@@ -46,9 +102,16 @@ export class NodeFolder implements CheckpointFiles {
     try {
       real = await realpath(wanted);
     } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'ELOOP')
+        throw new HeadscopeError(
+          'not-a-file',
+          `${quoted(name)} is a link that leads back to itself, not a file. Copy the file itself there.`,
+          2,
+          { cause },
+        );
       throw new HeadscopeError(
         'missing-file',
-        `The file ${JSON.stringify(name.slice(0, 200))} that the model needs is not in ${this.root}. Copy it there.`,
+        `The file ${quoted(name)} that the model needs is not in ${this.root}. Copy it there.`,
         2,
         { cause },
       );
@@ -59,62 +122,73 @@ export class NodeFolder implements CheckpointFiles {
     return real;
   }
 
+  /**
+   * Opens a canonical path and makes sure that what was opened is what lies there: between looking and opening, a folder on the way may
+   * have been exchanged for a link.
+   */
+  private async openSame(real: string, name: string): Promise<FileHandle> {
+    let handle: FileHandle;
+    try {
+      if (!(await lstat(real)).isFile())
+        throw new HeadscopeError(
+          'not-a-file',
+          `${quoted(name)} is not a regular file. Choose the .onnx file of a model.`,
+        );
+      handle = await open(
+        real,
+        constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0),
+      );
+    } catch (cause) {
+      throw unreadable(name, cause);
+    }
+    if (await isStillThere(handle, real)) return handle;
+    await handle.close();
+    throw unreadable(name, { code: 'it was exchanged for another file' });
+  }
+
   async open(name: string): Promise<ByteSource> {
     const real = await this.resolve(name);
-    let handle = this.handles.get(real);
-    if (!handle) {
-      try {
-        // The path is canonical by now: a link in its last part can only be one that was swapped in since.
-        handle = await open(
-          real,
-          constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0),
-        );
-      } catch (cause) {
-        throw new HeadscopeError(
-          'read-failed',
-          `${name} cannot be read (${(cause as NodeJS.ErrnoException).code}). Check its permissions.`,
-          2,
-          { cause },
-        );
-      }
-      this.handles.set(real, handle);
+    let file = this.handles.get(real);
+    if (!file) {
+      file = await this.openSame(real, name);
+      this.handles.set(real, file);
     }
-    const info = await handle.stat();
-    if (!info.isFile()) throw new HeadscopeError('not-a-file', `${name} is not a regular file.`);
-    const file = handle;
+    const handle = file;
+    const { size } = await handle.stat();
     return {
       name: path.relative(this.root, real).split(path.sep).join('/'),
-      size: info.size,
-      async read(offset, length) {
-        const bytes = new Uint8Array(length);
-        let done = 0;
-        while (done < length) {
-          const { bytesRead } = await file.read(bytes, done, length - done, offset + done);
-          if (bytesRead === 0)
-            throw new HeadscopeError(
-              'read-failed',
-              `${name} became shorter while it was read. Open the checkpoint again.`,
-              1,
-            );
-          done += bytesRead;
-        }
-        return bytes;
-      },
+      size,
+      read: (offset, length) => readExactly(handle, offset, length, name),
     };
   }
 
   async list(): Promise<string[]> {
     const names: string[] = [];
     const visit = async (folder: string, depth: number): Promise<void> => {
-      for (const entry of await readdir(path.join(this.root, folder), { withFileTypes: true })) {
+      for (const entry of await this.entries(folder)) {
         const name = folder ? `${folder}/${entry.name}` : entry.name;
         if (entry.isDirectory() && depth < 1 && !entry.name.startsWith('.')) await visit(name, depth + 1);
         else if (entry.isFile() || entry.isSymbolicLink()) names.push(name);
-        if (names.length > 10_000) return;
+        if (names.length > MAX_LISTED) return;
       }
     };
     await visit('', 0);
     return names.sort();
+  }
+
+  /** What a folder holds; a subfolder that may not be read holds nothing. */
+  private async entries(folder: string): Promise<Dirent[]> {
+    try {
+      return await readdir(path.join(this.root, folder), { withFileTypes: true });
+    } catch (cause) {
+      if (folder !== '') return [];
+      throw new HeadscopeError(
+        'read-failed',
+        `The folder ${this.root} cannot be read (${(cause as NodeJS.ErrnoException).code}). Check that it is still there and its permissions.`,
+        2,
+        { cause },
+      );
+    }
   }
 
   async close(): Promise<void> {

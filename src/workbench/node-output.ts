@@ -21,12 +21,13 @@ function writeError(target: string, cause: unknown): HeadscopeError {
     ENOENT: 'its folder does not exist; create it first',
     EISDIR: 'it is a folder; choose a file name',
     ENOTDIR: 'a part of its path is a file; choose another place',
+    EFBIG: 'it would be larger than files may be here',
     EDQUOT: 'the disk quota is used up; free some space',
   };
   return new HeadscopeError(
     'write-failed',
     `${target} could not be written: ${why[code] ?? (cause as Error).message}. Nothing was left half-written.`,
-    code === 'ENOSPC' || code === 'EDQUOT' ? 1 : 2,
+    ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code) ? 1 : 2,
     { cause },
   );
 }

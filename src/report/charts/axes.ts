@@ -31,11 +31,10 @@ interface Category {
   readonly axis: CategoryAxis;
   /** Pixels from one name to the next. */
   readonly step: number;
-  readonly side: 'left' | 'right' | 'top' | 'bottom';
+  readonly side: 'left' | 'bottom';
   /** Names written upwards because they are wider than their step. */
   readonly upright?: boolean;
   readonly inverse?: boolean;
-  readonly gridIndex?: number;
 }
 
 /** Whether names must be written upwards to fit side by side. */
@@ -46,7 +45,7 @@ export function needsUpright(axis: CategoryAxis, step: number): boolean {
 /** An axis of names; where they stand too close, only every n-th is written. */
 export function categoryAxis(options: Category): XAXisComponentOption & YAXisComponentOption {
   const { axis, step, side, upright, inverse } = options;
-  const vertical = side === 'left' || side === 'right';
+  const vertical = side === 'left';
   const every = Math.max(1, Math.ceil((FONT_SIZE + 1.5) / step));
   const along = vertical || upright ? namesWidth(axis) : FONT_SIZE;
   return {
@@ -62,12 +61,9 @@ export function categoryAxis(options: Category): XAXisComponentOption & YAXisCom
       interval: (index: number) => index % every === 0,
       color: colour('muted'),
       fontSize: FONT_SIZE,
-      margin: 6,
-      ...(upright && {
-        rotate: 90,
-        align: side === 'top' ? ('left' as const) : ('right' as const),
-        verticalAlign: 'middle' as const,
-      }),
+      verticalAlign: 'middle',
+      margin: vertical || upright ? 6 : 6 + FONT_SIZE / 2,
+      ...(upright && { rotate: 90, align: 'right' as const }),
     },
   };
 }
@@ -145,7 +141,13 @@ export function valueAxis(
     axisTick: { show: true, length: 4, lineStyle: { color: colour('line') } },
     axisLine: { show: true, onZero: false, lineStyle: { color: colour('line') } },
     splitLine: { show: grid, lineStyle: { color: colour('faint') } },
-    axisLabel: { color: colour('muted'), fontSize: FONT_SIZE, margin: 7, formatter: tick },
+    axisLabel: {
+      color: colour('muted'),
+      fontSize: FONT_SIZE,
+      verticalAlign: 'middle',
+      margin: side === 'left' ? 7 : 7 + FONT_SIZE / 2,
+      formatter: tick,
+    },
   };
 }
 
@@ -153,8 +155,9 @@ function title(axis: Quantity, gap: number): object {
   return {
     name: quantityName(axis),
     nameLocation: 'middle',
-    nameGap: gap,
-    nameTextStyle: { color: colour('ink'), fontSize: TITLE_SIZE },
+    // Text is placed by its middle: its top or bottom ECharts would measure, in a browser otherwise than in Node.
+    nameGap: gap + TITLE_SIZE / 2,
+    nameTextStyle: { color: colour('ink'), fontSize: TITLE_SIZE, verticalAlign: 'middle' },
     nameMoveOverlap: false,
   };
 }

@@ -1,6 +1,6 @@
 /**
- * Candidates for the slots of the task templates; a tokenizer uses those that it writes as one token. A word stands in one list only, so that a checkpoint
- * with a small vocabulary never meets a word in a place where it has not seen it.
+ * Candidates for the slots of the task templates; a tokenizer uses those that it writes as one token. The words of the sample checkpoints stand in the
+ * list of their own kind alone: those models have never seen them anywhere else.
  */
 
 const list = (words: string): readonly string[] => words.trim().split(/\s+/);
