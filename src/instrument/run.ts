@@ -385,18 +385,20 @@ function readRow(
     if (kind === 'none') return new Float32Array(0);
     if (kind === 'last' && instrumented.lastLogits)
       return cropRow(all[instrumented.lastLogits], at, tokens, ['all']).data;
-    const every = cropRow(floatTensor(all[anatomy.unembedding!.logits]), at, tokens, ['tokens', 'all']).data;
+    const logits = all[anatomy.unembedding!.logits];
+    const every = cropRow({ ...logits, type: 'float32', data: toFloat32(logits) }, at, tokens, [
+      'tokens',
+      'all',
+    ]).data;
     return kind === 'all' ? every : every.slice((tokens - 1) * e.shape.vocab);
   }
 }
 
-/** Logits of half-precision models come in their own type. */
-function floatTensor(tensor: Tensor): Tensor {
-  if (tensor.type === 'float32') return tensor;
-  if (tensor.type === 'float64')
-    return { ...tensor, type: 'float32', data: Float32Array.from(tensor.data as Float64Array) };
-  if (tensor.type === 'float16')
-    return { ...tensor, type: 'float32', data: Float32Array.from(tensor.data as Uint16Array, halfToNumber) };
+/** A tensor's numbers as float32; models of half precision give their logits in their own type. @throws HeadscopeError `not-supported` */
+export function toFloat32(tensor: Tensor): Float32Array {
+  if (tensor.type === 'float32') return tensor.data as Float32Array;
+  if (tensor.type === 'float64') return Float32Array.from(tensor.data as Float64Array);
+  if (tensor.type === 'float16') return Float32Array.from(tensor.data as Uint16Array, halfToNumber);
   throw new HeadscopeError(
     'not-supported',
     `The model's logits are ${tensor.type}, which cannot be read.`,

@@ -3,11 +3,11 @@ import { sitesOf } from '../anatomy/anatomy.ts';
 import { HeadscopeError } from '../errors.ts';
 import { instrument } from '../instrument/instrument.ts';
 import { frozenUnembeddingModel, unembeddingModel } from '../instrument/lens.ts';
-import { runRequest, type Engine } from '../instrument/run.ts';
+import { runRequest, toFloat32, type Engine } from '../instrument/run.ts';
 import type { ModelShape, Runner, RowResult } from '../instrument/runner.ts';
 import { floatValues } from '../onnx/tensor-values.ts';
 import { writeModel } from '../onnx/write.ts';
-import type { Model } from '../onnx/model.ts';
+import { DataType, type Model } from '../onnx/model.ts';
 import type { Device, FloatTensor, RunnableModel, Session, WeightFile } from '../runtime/device.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { modelFeeds } from '../instrument/feeds.ts';
@@ -22,8 +22,31 @@ export interface OpenModel {
   close(): Promise<void>;
 }
 
-/** fp32 models must agree with themselves to this; methods.md and the design's noise floors. */
-export const MAX_LOGIT_DIFFERENCE = 1e-3;
+/** How far the instrumented model's logits may be from the unedited model's: float32 is held to 1e-3, narrower weights to their noise. */
+export function logitTolerance({ model }: Checkpoint): number {
+  const types = new Set(
+    [...model.graph.initializers.values()]
+      .filter(({ dims }) => dims.length >= 2)
+      .map(({ dataType }) => dataType),
+  );
+  const narrow = [...types].some(
+    (type) =>
+      type !== DataType.float &&
+      type !== DataType.double &&
+      type !== DataType.int64 &&
+      type !== DataType.bool,
+  );
+  if (!narrow) return 1e-3;
+  const half = [...types].every(
+    (type) =>
+      type === DataType.float ||
+      type === DataType.float16 ||
+      type === DataType.bfloat16 ||
+      type === DataType.int64 ||
+      type === DataType.bool,
+  );
+  return half ? 5e-2 : 0.5;
+}
 
 /** The serialised graph with the files its weights are in. */
 export function runnable(checkpoint: Checkpoint, model: Model): RunnableModel {
@@ -76,6 +99,7 @@ export async function openModel(checkpoint: Checkpoint, device: Device): Promise
     parameters: checkpoint.parameters,
   };
   const lenses = new Lenses(checkpoint, device);
+  const weights = new OutputWeights(checkpoint);
   const close = async (): Promise<void> => {
     await lenses.release();
     await session.release();
@@ -83,10 +107,11 @@ export async function openModel(checkpoint: Checkpoint, device: Device): Promise
   try {
     if (runs) await settleCausality(engine, ids);
     const measured = reference && { maxAbs: await difference(engine, ids, reference), tokens: ids.length };
-    if (measured && !(measured.maxAbs <= MAX_LOGIT_DIFFERENCE)) {
+    const tolerance = logitTolerance(checkpoint);
+    if (measured && !(measured.maxAbs <= tolerance)) {
       throw new HeadscopeError(
         'differs',
-        `The instrumented model's logits differ from the unedited model's by ${measured.maxAbs.toPrecision(3)} (at most ${MAX_LOGIT_DIFFERENCE} is allowed). Results would be wrong; please report this model.`,
+        `The instrumented model's logits differ from the unedited model's by ${measured.maxAbs.toPrecision(3)} (at most ${tolerance} is allowed). Results would be wrong; please report this model.`,
         1,
       );
     }
@@ -95,7 +120,7 @@ export async function openModel(checkpoint: Checkpoint, device: Device): Promise
       run: (request, onRow, options) => runRequest(engine, request, onRow, options),
       unembed: (resid) => lenses.unembed(resid),
       unembedFrozen: (vectors, to) => lenses.unembedFrozen(vectors, to),
-      outputWeights: (layer, head) => outputWeights(checkpoint, layer, head),
+      outputWeights: (layer, head) => weights.of(layer, head),
     };
     return { checkpoint, device, runner, measured, close };
   } catch (error) {
@@ -121,7 +146,7 @@ async function plainLogits(
     });
     const name = anatomy.unembedding!.logits;
     const out = (await session.run(feeds, [name]))[name];
-    return out.type === 'float32' ? (out.data as Float32Array) : new Float32Array(0);
+    return toFloat32(out);
   } finally {
     await session.release();
   }
@@ -152,24 +177,38 @@ async function settleCausality(engine: Engine, ids: readonly number[]): Promise<
   Object.assign(engine.shape, { causal: engine.anatomy.blocks.map((block) => block.causal === true) });
 }
 
-async function outputWeights(checkpoint: Checkpoint, layer: number, head: number): Promise<FloatTensor> {
-  const block = checkpoint.anatomy.blocks[layer];
-  const ref = block?.outputProjection;
-  const tensor = ref && checkpoint.model.graph.initializers.get(ref.name);
-  if (!tensor)
-    throw new HeadscopeError(
-      'no-site',
-      `The output projection of layer ${layer} was not recognised, so W_O is not known.`,
-    );
-  const values = await floatValues(tensor, checkpoint.sources);
-  const { headDim, dModel, heads } = block;
-  const out = new Float32Array(headDim * dModel);
-  for (let i = 0; i < headDim; i++) {
-    const row = head * headDim + i;
-    for (let j = 0; j < dModel; j++)
-      out[i * dModel + j] = ref.transposed ? values[j * heads * headDim + row] : values[row * dModel + j];
+/** W_O per head. Heads are asked for layer by layer, so the last layer's matrix is kept. */
+class OutputWeights {
+  private readonly checkpoint: Checkpoint;
+  private last?: { readonly name: string; readonly values: Float32Array };
+
+  constructor(checkpoint: Checkpoint) {
+    this.checkpoint = checkpoint;
   }
-  return { dims: [headDim, dModel], data: out };
+
+  async of(layer: number, head: number): Promise<FloatTensor> {
+    const { anatomy, model, sources } = this.checkpoint;
+    const block = anatomy.blocks[layer];
+    const ref = block?.outputProjection;
+    const tensor = ref && model.graph.initializers.get(ref.name);
+    if (!tensor || head < 0 || head >= block.heads) {
+      throw new HeadscopeError(
+        'no-site',
+        `W_O of head ${head} in layer ${layer} is not known: there is no such head, or its output projection was not recognised.`,
+      );
+    }
+    if (this.last?.name !== ref.name)
+      this.last = { name: ref.name, values: await floatValues(tensor, sources) };
+    const { values } = this.last;
+    const { headDim, dModel, heads } = block;
+    const out = new Float32Array(headDim * dModel);
+    for (let i = 0; i < headDim; i++) {
+      const row = head * headDim + i;
+      if (!ref.transposed) out.set(values.subarray(row * dModel, (row + 1) * dModel), i * dModel);
+      else for (let j = 0; j < dModel; j++) out[i * dModel + j] = values[j * heads * headDim + row];
+    }
+    return { dims: [headDim, dModel], data: out };
+  }
 }
 
 /** Sessions of the model's end, made when first asked for. */

@@ -5,7 +5,7 @@ import { resolvePrompt, type ResolvedPrompt } from '../../text/resolve.ts';
 import { inspectDocument } from '../inspect.ts';
 import { labelledPrompts } from '../../analysis/calibration/score.ts';
 import { hashFiles } from '../node-hash.ts';
-import { MAX_LOGIT_DIFFERENCE } from '../open.ts';
+import { logitTolerance } from '../open.ts';
 import { taskAccuracy, type Task } from '../tasks.ts';
 import { VERSION } from '../version.ts';
 import type { Workbench } from '../workbench.ts';
@@ -131,7 +131,7 @@ export async function buildReport(
             measuredError: {
               what: 'logits, instrumented graph against the unedited model',
               maxAbs: opened.measured.maxAbs,
-              tolerance: MAX_LOGIT_DIFFERENCE,
+              tolerance: logitTolerance(checkpoint),
             },
           }
         : {}),
