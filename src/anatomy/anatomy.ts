@@ -5,6 +5,8 @@ export type HeadLayout =
   | 'bh' // [batch, head, ·, ·]
   | 'bhT' // [batch, head, ·, ·] with the last two axes swapped
   | 'bth' // [batch, position, head, ·]
+  | 'flat' // [batch, position, …], the rest holding heads and what each has
+  | 'rows' // [batch, position × head, ·]
   | 'merged' // [batch × head, ·, ·]
   | 'mergedT' // [batch × head, ·, ·] with the last two axes swapped
   | 'grouped' // [batch, group, head in group, ·, ·]
@@ -30,6 +32,7 @@ export interface NormRef {
   readonly input: string;
   readonly output: string;
   readonly epsilon: number;
+  /** Values that are stored or computed from stored ones. */
   readonly scale?: string;
   readonly bias?: string;
 }
@@ -46,7 +49,10 @@ export interface Block {
   readonly dModel: number;
   /** Placement of the norm: before the block reads the stream, or after it has written to it. */
   readonly norm: 'pre' | 'post' | 'none';
+  /** Attention and MLP read the same stream and are added to it together. */
   readonly parallel: boolean;
+  /** A norm of its own stands between the output projection and the stream, so results are not what is added. */
+  readonly outputNorm?: boolean;
   readonly q?: HeadValue;
   readonly k?: HeadValue;
   readonly v?: HeadValue;
@@ -66,13 +72,22 @@ export interface Unembedding {
   /** The graph output holding logits [batch, position, vocab]. */
   readonly logits: string;
   readonly vocab: number;
+  /** Absent when it is not stored as a plain matrix, or when more than a norm and a factor stands between it and the stream. */
   readonly weight?: WeightRef;
   readonly bias?: string;
+  /** What the product is multiplied by on its way (a logit scale); 1 when absent. */
+  readonly factor?: number;
   /** True when the same stored matrix also embeds the tokens. */
   readonly tied: boolean;
   readonly finalNorm?: NormRef;
-  /** The residual stream that the final norm (or the unembedding itself) reads. */
+  /** The residual stream after the last block, from which everything up to the logits is the unembedding. */
   readonly residual: string;
+}
+
+/** Sizes that the file was exported for and that cannot change. */
+export interface FixedSizes {
+  readonly batch?: number;
+  readonly tokens?: number;
 }
 
 export type InputRole =
@@ -80,6 +95,8 @@ export type InputRole =
       readonly role: 'tokens' | 'mask' | 'positions' | 'segments';
       readonly name: string;
       readonly type: number;
+      /** 1 when it has one number per token for all prompts together, [tokens]; otherwise it is [batch, tokens]. */
+      readonly rank?: 1;
     }
   | {
       readonly role: 'past';
@@ -93,6 +110,8 @@ export type InputRole =
       readonly name: string;
       readonly type: number;
       readonly dims?: readonly (number | string | null)[];
+      /** What each axis measures; source positions are those of an encoder. */
+      readonly measures?: readonly (number | 'batch' | 'tokens' | 'source')[];
     };
 
 /** What was found and not understood, for a person to read. */
@@ -108,6 +127,8 @@ export interface Anatomy {
   readonly unembedding?: Unembedding;
   /** Longest prompt the graph can take (rows of a learned position table or a stored mask); undefined when nothing limits it. */
   readonly context?: number;
+  /** Prompts and tokens the file takes at once, when it was exported for one size only. */
+  readonly fixed?: FixedSizes;
   readonly unrecognised: readonly Unrecognised[];
   /** ONNX element types of the values named above. */
   readonly types: ReadonlyMap<string, number>;

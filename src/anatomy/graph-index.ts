@@ -1,6 +1,7 @@
-import { subgraphs } from '../onnx/walk.ts';
 import { usedNames } from '../onnx/check.ts';
-import type { Model, Node, TensorProto } from '../onnx/model.ts';
+import { DataType, type Model, type Node, type TensorProto } from '../onnx/model.ts';
+
+const FLOAT = new Set<number>([DataType.float, DataType.float16, DataType.double, DataType.bfloat16]);
 
 /** Operators that hand their first input on, changed at most in type or by dropout. */
 const PASSING = new Set(['Identity', 'Cast', 'Dropout', 'CastLike']);
@@ -8,19 +9,41 @@ const PASSING = new Set(['Identity', 'Cast', 'Dropout', 'CastLike']);
 /** Operators that read only the shape of a value: nothing flows through them. */
 const SHAPE_ONLY = new Set(['Shape', 'Size', 'ConstantOfShape']);
 
-/** Who makes and who uses each value of the top-level graph. */
+/** A stored tensor, and whether the graph uses it transposed. */
+export interface StoredWeight {
+  readonly tensor: TensorProto;
+  readonly transposed: boolean;
+}
+
+/** Who makes and who uses each value of the top-level graph. Nodes must be in the order in which they run. */
 export class GraphIndex {
   readonly model: Model;
   private readonly producers = new Map<string, Node>();
   private readonly users = new Map<string, Node[]>();
   private readonly order = new Map<Node, number>();
+  private readonly fixed = new Set<string>();
+  private readonly text = new Set<string>();
 
   constructor(model: Model) {
     this.model = model;
+    for (const name of model.graph.initializers.keys()) this.fixed.add(name);
+    for (const { name, elemType, dims } of model.graph.inputs)
+      if (FLOAT.has(elemType) && dims?.length === 3) this.text.add(name);
     model.graph.nodes.forEach((node, i) => {
       this.order.set(node, i);
-      for (const output of node.outputs) if (output) this.producers.set(output, node);
-      for (const input of new Set(usedNames(node))) {
+      const used = new Set(usedNames(node));
+      const isFixed = [...used].every((name) => this.fixed.has(name)) && !node.opType.startsWith('Random');
+      const lookup =
+        node.opType === 'Gather' && this.fixed.has(node.inputs[0]) && !this.fixed.has(node.inputs[1]);
+      const isText =
+        lookup || (!SHAPE_ONLY.has(node.opType) && [...used].some((name) => this.text.has(name)));
+      for (const output of node.outputs) {
+        if (!output) continue;
+        this.producers.set(output, node);
+        if (isFixed) this.fixed.add(output);
+        if (isText) this.text.add(output);
+      }
+      for (const input of used) {
         const list = this.users.get(input);
         if (list) list.push(node);
         else this.users.set(input, [node]);
@@ -41,11 +64,24 @@ export class GraphIndex {
     return this.order.get(node) ?? -1;
   }
 
-  /**
-   * The stored tensor behind a value, seen through Cast, Identity and Transpose (a tied or untransposed weight).
-   * `transposed` says whether the value is the stored matrix transposed.
-   */
-  weight(value: string): { tensor: TensorProto; transposed: boolean } | undefined {
+  /** When a value comes to be; stored values and inputs are there from the start. */
+  madeAt(value: string): number {
+    const node = this.producers.get(value);
+    return node ? this.position(node) : -1;
+  }
+
+  /** True when the value is stored or computed from stored values alone: no input of the graph changes it. */
+  isConstant(value: string): boolean {
+    return this.fixed.has(value);
+  }
+
+  /** True when the value depends on rows looked up in a stored table or on hidden states that are fed: on what the prompt says. */
+  readsText(value: string): boolean {
+    return this.text.has(value);
+  }
+
+  /** The stored tensor behind a value, seen through Cast, Identity and Transpose (a tied or untransposed weight). */
+  weight(value: string): StoredWeight | undefined {
     let transposed = false;
     let at = value;
     for (let step = 0; step < 8; step++) {
@@ -67,15 +103,11 @@ export class GraphIndex {
     return undefined;
   }
 
-  isWeight(value: string): boolean {
-    return this.weight(value) !== undefined;
-  }
-
   /** Goes back through operators that hand their input on. */
   source(value: string): string {
     let at = value;
     for (;;) {
-      const node = this.producers.get(at);
+      const node = this.producer(at);
       if (!node || !PASSING.has(node.opType) || node.outputs[0] !== at) return at;
       at = node.inputs[0];
     }
@@ -83,40 +115,41 @@ export class GraphIndex {
 
   /** All values that `value` is computed from, itself included. `stop` values are included but not looked behind. */
   ancestors(value: string, stop: ReadonlySet<string> = new Set()): Set<string> {
-    const seen = new Set<string>([value]);
-    const stack = [value];
-    while (stack.length) {
-      const at = stack.pop() as string;
-      if (stop.has(at)) continue;
-      const node = this.producers.get(at);
-      if (!node || SHAPE_ONLY.has(node.opType)) continue;
-      const inputs = subgraphs(node).length ? usedNames(node) : node.inputs;
-      for (const input of inputs) {
-        if (input === '' || seen.has(input)) continue;
-        seen.add(input);
-        stack.push(input);
-      }
-    }
-    return seen;
+    return this.search(value, (at) => stop.has(at), -1).seen;
   }
 
   /** True when `of` is computed from `value`. Searches back from `of`, never further than `value` was made. */
   dependsOn(of: string, value: string): boolean {
-    if (of === value) return true;
-    const maker = this.producers.get(value);
-    const limit = maker ? this.position(maker) : -1;
-    const seen = new Set<string>([of]);
-    const stack = [of];
+    return of === value || this.search(of, () => false, this.madeAt(value)).seen.has(value);
+  }
+
+  /** What `value` is computed with, going back no further than the values of `stop` and what was made before all of them. */
+  since(value: string, stop: ReadonlySet<string>): { readonly seen: Set<string>; readonly nodes: Set<Node> } {
+    const earliest = Math.min(...[...stop].map((name) => this.madeAt(name)));
+    return this.search(value, (at) => stop.has(at), earliest);
+  }
+
+  /** Goes back from a value to values made after position `after`. */
+  private search(
+    value: string,
+    stop: (value: string) => boolean,
+    after: number,
+  ): { seen: Set<string>; nodes: Set<Node> } {
+    const seen = new Set<string>([value]);
+    const nodes = new Set<Node>();
+    const stack = [value];
     while (stack.length) {
-      const node = this.producers.get(stack.pop() as string);
-      if (!node || this.position(node) <= limit || SHAPE_ONLY.has(node.opType)) continue;
+      const at = stack.pop() as string;
+      if (stop(at)) continue;
+      const node = this.producers.get(at);
+      if (!node || nodes.has(node) || this.position(node) <= after || SHAPE_ONLY.has(node.opType)) continue;
+      nodes.add(node);
       for (const input of usedNames(node)) {
-        if (input === value) return true;
         if (seen.has(input)) continue;
         seen.add(input);
         stack.push(input);
       }
     }
-    return false;
+    return { seen, nodes };
   }
 }

@@ -1,182 +1,138 @@
 import { DataType, type ValueInfo } from '../onnx/model.ts';
-import type { Known } from '../onnx/infer.ts';
-import type { InputRole } from './anatomy.ts';
+import type { FixedSizes, InputRole } from './anatomy.ts';
 import type { GraphIndex } from './graph-index.ts';
+import { joinedAxis, usesOf, type Use } from './input-uses.ts';
 
 const INTEGER = new Set<number>([DataType.int64, DataType.int32]);
 const FLOAT = new Set<number>([DataType.float, DataType.float16, DataType.double, DataType.bfloat16]);
 
-/** Operators that keep an integer input what it is on the way to where it is used. */
-const CARRYING = new Set([
-  'Cast',
-  'Identity',
-  'Reshape',
-  'Unsqueeze',
-  'Squeeze',
-  'Flatten',
-  'Clip',
-  'Add',
-  'Where',
-  'Expand',
-  'Slice',
-]);
+/** A table with more rows than this holds positions or words, not segments. */
+const MAX_SEGMENTS = 8;
 
-interface Use {
-  /** Rows of the tables looked up by this input. */
-  tables: { name: string; rows: number }[];
-  rotary: boolean;
-  mask: boolean;
+const named = (input: ValueInfo, word: RegExp): boolean => word.test(input.name);
+const rankOf = (input: ValueInfo): number => input.dims?.length ?? 2;
+const rows = (use: Use): number => Math.max(0, ...use.tables.map((table) => table.rows));
+
+/** Inputs that must be fed: an initializer of the same name would be a default. */
+function openInputs(index: GraphIndex): ValueInfo[] {
+  const { graph } = index.model;
+  return graph.inputs.filter((input) => !graph.initializers.has(input.name));
 }
 
-/** How an integer input is used: what it looks up, whether it becomes an angle, whether it becomes a mask. */
-function usesOf(index: GraphIndex, name: string): Use {
-  const use: Use = { tables: [], rotary: false, mask: false };
-  const seen = new Set<string>([name]);
-  let frontier = [name];
-  for (let depth = 0; depth < 12 && frontier.length; depth++) {
-    const next: string[] = [];
-    for (const value of frontier) {
-      for (const node of index.consumers(value)) {
-        if (node.opType === 'Gather' && node.inputs[1] === value) {
-          const table = index.weight(node.inputs[0]);
-          if (table && table.tensor.dims.length === 2)
-            use.tables.push({ name: table.tensor.name, rows: table.tensor.dims[0] });
-          continue;
-        }
-        if (node.opType === 'Cos' || node.opType === 'Sin') {
-          use.rotary = true;
-          continue;
-        }
-        if (
-          node.opType === 'Sub' ||
-          node.opType === 'Not' ||
-          node.opType === 'And' ||
-          node.opType === 'Equal'
-        )
-          use.mask = true;
-        if (node.opType === 'Where' && node.inputs[0] === value) use.mask = true;
-        if (
-          !CARRYING.has(node.opType) &&
-          node.opType !== 'Mul' &&
-          node.opType !== 'MatMul' &&
-          node.opType !== 'Concat' &&
-          node.opType !== 'Transpose'
-        )
-          continue;
-        for (const output of node.outputs) {
-          if (!output || seen.has(output)) continue;
-          seen.add(output);
-          next.push(output);
-        }
-      }
-    }
-    frontier = next;
-  }
-  return use;
+/** The names of the axes: what the file calls prompts, tokens and an encoder's positions. */
+interface AxisNames {
+  readonly batch: number | string | null | undefined;
+  readonly tokens: number | string | null | undefined;
+  readonly source: ReadonlySet<string>;
 }
 
-/** The axis along which a cached key or value is joined with the new ones, if the input is used that way. */
-function joinedAxis(index: GraphIndex, input: ValueInfo): number | undefined {
-  const rank = input.dims?.length ?? 0;
-  for (const node of index.consumers(input.name)) {
-    if (node.opType === 'Concat') {
-      const axis = node.attributes.get('axis')?.int ?? 0;
-      return axis < 0 ? axis + rank : axis;
-    }
+function axisNames(open: readonly ValueInfo[], tokens: ValueInfo | undefined): AxisNames {
+  const guide = tokens ?? open.find((input) => (input.dims?.length ?? 0) >= 2);
+  const [batch, length] = guide?.dims ?? [];
+  const source = new Set<string>();
+  for (const { elemType, dims } of open) {
+    if (!FLOAT.has(elemType) || dims?.length !== 3) continue;
+    const middle = dims[1];
+    if (typeof middle === 'string' && middle !== length && middle !== batch) source.add(middle);
   }
-  return undefined;
+  return { batch, tokens: length, source };
+}
+
+/** The input that holds token ids: it looks up the largest table, unless a name says otherwise. */
+function findTokens(integers: readonly ValueInfo[], uses: ReadonlyMap<string, Use>): ValueInfo | undefined {
+  const lookups = integers
+    .filter((input) => rankOf(input) === 2 && uses.get(input.name)!.tables.length > 0)
+    .sort((a, b) => rows(uses.get(b.name)!) - rows(uses.get(a.name)!));
+  return (
+    lookups.find((input) => named(input, /^input_?ids|tokens/i)) ??
+    lookups.find((input) => named(input, /input_?ids/i)) ??
+    lookups.find((input) => !named(input, /position|type|segment|mask/i))
+  );
 }
 
 /**
  * Decides what each graph input is by what the graph does with it: token ids look up the largest table, positions look up another or
- * become angles, a mask becomes one, a cache is joined with new keys and values.
+ * become angles, a mask becomes one, a cache is joined with new keys and values. Names decide only where the graph does not.
  */
 export function readInputs(index: GraphIndex): InputRole[] {
-  const graph = index.model.graph;
-  const open = graph.inputs.filter((input) => !graph.initializers.has(input.name));
-  const roles = new Map<string, InputRole>();
-  const integers = open.filter((input) => INTEGER.has(input.elemType) && (input.dims?.length ?? 2) === 2);
+  const open = openInputs(index);
+  const integers = open.filter(
+    (input) => INTEGER.has(input.elemType) && rankOf(input) >= 1 && rankOf(input) <= 2,
+  );
   const uses = new Map(integers.map((input) => [input.name, usesOf(index, input.name)]));
-  const lookups = integers
-    .filter((input) => uses.get(input.name)!.tables.length > 0)
-    .sort(
-      (a, b) =>
-        Math.max(...uses.get(b.name)!.tables.map((t) => t.rows)) -
-        Math.max(...uses.get(a.name)!.tables.map((t) => t.rows)),
-    );
-  const likely = (input: ValueInfo, word: RegExp): boolean => word.test(input.name);
-  const tokens =
-    lookups.find((input) => likely(input, /input_?ids|tokens/i)) ??
-    lookups.find((input) => !likely(input, /position|type|segment|mask/i));
-  for (const input of open) {
+  const tokens = findTokens(integers, uses);
+  const axes = axisNames(open, tokens);
+  const wordTables = new Set(tokens ? uses.get(tokens.name)!.tables.map((table) => table.name) : []);
+  return open.map((input): InputRole => {
     const base = { name: input.name, type: input.elemType };
+    if (input === tokens) return { role: 'tokens', ...base };
+    const ofSource = input.dims?.some((dim) => typeof dim === 'string' && axes.source.has(dim)) ?? false;
     const use = uses.get(input.name);
-    if (input === tokens) roles.set(input.name, { role: 'tokens', ...base });
-    else if (
-      use?.rotary ||
-      (use && use.tables.length > 0 && Math.max(...use.tables.map((t) => t.rows)) > 8 && !use.mask)
-    ) {
-      roles.set(input.name, { role: 'positions', ...base });
-    } else if (use && use.tables.length > 0 && !use.mask)
-      roles.set(input.name, { role: 'segments', ...base });
-    else if (
-      use ||
-      (input.dims?.length === 2 &&
-        (input.elemType === DataType.bool || (FLOAT.has(input.elemType) && likely(input, /mask/i))))
-    ) {
-      roles.set(
-        input.name,
-        likely(input, /position/i) ? { role: 'positions', ...base } : { role: 'mask', ...base },
-      );
-    } else if (
-      FLOAT.has(input.elemType) &&
-      (input.dims?.length ?? 0) >= 3 &&
-      (joinedAxis(index, input) !== undefined || likely(input, /past|cache/i))
-    ) {
-      const axis = joinedAxis(index, input);
-      const dims = input.dims!.map((dim, i) =>
-        i === axis ? 0 : typeof dim === 'number' && dim > 0 ? dim : i === 0 ? 'batch' : 0,
-      );
-      roles.set(input.name, { role: 'past', ...base, dims });
-    } else if (input.elemType === DataType.bool && (input.dims?.length ?? 0) <= 1) {
-      roles.set(input.name, {
+    if (use && !ofSource) {
+      const second = use.tables.some((table) => wordTables.has(table.name)); // a second text, for an encoder
+      const role = second ? undefined : integerRole(input, use);
+      if (role) return { role, ...base, ...(rankOf(input) === 1 ? { rank: 1 as const } : {}) };
+    } else if (!ofSource && input.dims?.length === 2 && isFloatMask(input)) return { role: 'mask', ...base };
+    const past = ofSource ? undefined : pastDims(index, input, axes);
+    if (past) return { role: 'past', ...base, dims: past };
+    if (input.elemType === DataType.bool && (input.dims?.length ?? 0) <= 1) {
+      return {
         role: 'flag',
         ...base,
         dims: (input.dims ?? []).map((dim) => (typeof dim === 'number' ? dim : 1)),
-      });
-    } else roles.set(input.name, { role: 'unknown', ...base, dims: input.dims });
-  }
-  return open.map((input) => roles.get(input.name)!);
+      };
+    }
+    return { role: 'unknown', ...base, dims: input.dims, measures: measuresOf(input, axes) };
+  });
 }
 
-/** What the inputs look like for `batch` prompts of `length` tokens: shapes, and numbers where they are known. */
-export function sampleInputs(roles: readonly InputRole[], batch: number, length: number): Map<string, Known> {
-  const known = new Map<string, Known>();
-  for (const input of roles) {
-    const dims = [batch, length];
-    const fill = (value: (i: number) => number): Float64Array =>
-      Float64Array.from({ length: batch * length }, (_, i) => value(i));
-    if (input.role === 'tokens') known.set(input.name, { type: input.type, dims });
-    else if (input.role === 'mask') known.set(input.name, { type: input.type, dims, values: fill(() => 1) });
-    else if (input.role === 'positions')
-      known.set(input.name, { type: input.type, dims, values: fill((i) => i % length) });
-    else if (input.role === 'segments')
-      known.set(input.name, { type: input.type, dims, values: fill(() => 0) });
-    else if (input.role === 'past') {
-      const shape = input.dims.map((dim) => (dim === 'batch' ? batch : dim));
-      known.set(input.name, { type: input.type, dims: shape, values: new Float64Array(0) });
-    } else if (input.role === 'flag') {
-      known.set(input.name, {
-        type: input.type,
-        dims: input.dims,
-        values: new Float64Array(input.dims.reduce((a, b) => a * b, 1)),
-      });
-    } else if (input.role === 'unknown') {
-      const shape = input.dims?.map((dim, i) =>
-        typeof dim === 'number' && dim > 0 ? dim : i === 0 ? batch : length,
-      );
-      known.set(input.name, { type: input.type, dims: shape });
+const isFloatMask = (input: ValueInfo): boolean =>
+  input.elemType === DataType.bool || (FLOAT.has(input.elemType) && named(input, /mask/i));
+
+/** What an integer input with a number per token is. */
+function integerRole(input: ValueInfo, use: Use): 'positions' | 'segments' | 'mask' | undefined {
+  if (rankOf(input) === 1)
+    return use.rotary || use.tables.length > 0 || named(input, /position/i) ? 'positions' : undefined;
+  if (use.rotary || named(input, /position/i)) return 'positions';
+  if (use.tables.length > 0 && !use.mask) return rows(use) > MAX_SEGMENTS ? 'positions' : 'segments';
+  return named(input, /type_?ids|segment/i) ? 'segments' : 'mask';
+}
+
+/** The shape of a key or value cache with nothing in it, if the input is one. */
+function pastDims(index: GraphIndex, input: ValueInfo, axes: AxisNames): (number | 'batch')[] | undefined {
+  const rank = input.dims?.length ?? 0;
+  if (!FLOAT.has(input.elemType) || rank < 3) return undefined;
+  const joined = joinedAxis(index, input);
+  if (joined === undefined && !named(input, /past|cache/i)) return undefined;
+  return input.dims!.map((dim, i) => {
+    if (i === joined) return 0;
+    if (typeof dim === 'number' && dim > 0) return dim;
+    return i === 0 || (dim !== null && dim === axes.batch) ? 'batch' : 0;
+  });
+}
+
+/** How long each axis of an input is that nobody knows how to feed. */
+function measuresOf(
+  input: ValueInfo,
+  axes: AxisNames,
+): (number | 'batch' | 'tokens' | 'source')[] | undefined {
+  return input.dims?.map((dim, i) => {
+    if (typeof dim === 'number' && dim > 0) return dim;
+    if (typeof dim === 'string') {
+      if (dim === axes.batch) return 'batch';
+      if (axes.source.has(dim)) return 'source';
+      if (dim.split(/[^\w.]+/).includes(String(axes.tokens))) return 'tokens';
     }
-  }
-  return known;
+    return i === 0 ? 'batch' : i === 1 ? 'tokens' : 1;
+  });
+}
+
+/** Prompts and tokens that the file takes, where its inputs say a number instead of a name. */
+export function readFixedSizes(index: GraphIndex, roles: readonly InputRole[]): FixedSizes {
+  const tokens = roles.find((input) => input.role === 'tokens');
+  const dims = openInputs(index).find((input) => input.name === tokens?.name)?.dims;
+  const size = (dim: number | string | null | undefined): number | undefined =>
+    typeof dim === 'number' && dim > 0 ? dim : undefined;
+  const [batch, length] = [size(dims?.[0]), size(dims?.[1])];
+  return { ...(batch !== undefined ? { batch } : {}), ...(length !== undefined ? { tokens: length } : {}) };
 }

@@ -1,18 +1,22 @@
 import { inferShapes, type Known } from '../onnx/infer.ts';
-import { isRange, DataType, type Model, type Node } from '../onnx/model.ts';
-import { sizeOf } from '../onnx/ndarray.ts';
+import { DataType, isRange, type Model, type Node } from '../onnx/model.ts';
+import { sizeOf, stridesOf } from '../onnx/ndarray.ts';
 import type { ByteSource } from '../onnx/source.ts';
 import { decodeElements, tensorBytes } from '../onnx/tensor-values.ts';
-import type { InputRole } from './anatomy.ts';
-import type { AttentionCore } from './attention.ts';
+import type { HeadValue } from './anatomy.ts';
+import type { Shapes } from './axes.ts';
+import type { AttentionCore } from './cores.ts';
 import type { GraphIndex } from './graph-index.ts';
-import { sampleInputs } from './inputs.ts';
 
 /** Stored masks larger than this are not read; one of 4096 × 4096 booleans is. */
 const MAX_MASK_BYTES = 16 * 1024 * 1024;
 
 /** Scores below this, with all products set to 0, are forbidden: exporters use −1e4 … −∞. */
 const FORBIDDEN = -1e3;
+
+/** Operators whose result mixes the numbers of a position: no mask comes out of them when they read what the tokens say. */
+const MIXING =
+  /^(MatMul|FusedMatMul|Gemm|Einsum|Conv|.*Normalization|MatMulNBits|MatMulInteger|DynamicQuantizeMatMul|QLinearMatMul)$/;
 
 /**
  * Works out which keys each query may see, by computing the scores with every query–key product set to zero: what is left is the mask.
@@ -22,62 +26,89 @@ const FORBIDDEN = -1e3;
 export async function readCausality(
   model: Model,
   index: GraphIndex,
-  roles: readonly InputRole[],
+  shapes: Shapes,
   cores: readonly AttentionCore[],
-  length: number,
   sources: ReadonlyMap<string, ByteSource>,
 ): Promise<(boolean | null)[]> {
-  const batch = 1;
-  const stop = new Set(cores.map((core) => core.product.outputs[0]));
-  const needed = new Set<string>();
-  for (const core of cores) for (const value of index.ancestors(core.scores.value, stop)) needed.add(value);
-  const shapesOnly = inferShapes(model, sampleInputs(roles, batch, length));
+  const { constants } = shapes;
+  const needed = neededNodes(index, cores);
   const fixed = new Map<string, Known>();
-  for (const core of cores) {
-    const dims = shapesOnly.get(core.product.outputs[0])?.dims;
-    if (!dims || dims.length < 3) continue;
-    // Every head has the same mask as far as causality goes, except for biases per head, which need all of them.
-    fixed.set(core.product.outputs[0], {
-      type: DataType.float,
-      dims,
-      values: new Float64Array(sizeOf(dims)),
-    });
+  for (const value of needed.zero) {
+    const dims = shapes.known.get(value)?.dims;
+    if (dims) fixed.set(value, { type: DataType.float, dims, values: new Float64Array(sizeOf(dims)) });
   }
   const loaded = new Map<string, Float64Array>();
-  for (const name of needed) {
+  for (const name of needed.stored) {
     const tensor = model.graph.initializers.get(name);
     if (!tensor || !isRange(tensor.data) || tensor.data.length > MAX_MASK_BYTES) continue;
     const values = decodeElements(tensor.dataType, await tensorBytes(tensor, sources));
     if (values) loaded.set(name, values);
   }
-  const only = new Set<Node>();
-  for (const value of needed) {
-    const node = index.producer(value);
-    if (node) only.add(node);
-  }
-  // shape arithmetic below the mask needs the shapes of everything else
-  const shapes = new Map([...shapesOnly].map(([name, known]) => [name, known] as const));
-  for (const name of model.graph.initializers.keys()) shapes.delete(name);
-  const known = inferShapes(model, new Map([...shapes, ...sampleInputs(roles, batch, length)]), {
-    loaded,
-    fixed,
-    only,
-  });
+  // arithmetic with shapes, below the mask, needs the shapes of everything else
+  const known = inferShapes(model, shapes.known, { constants, loaded, fixed, only: needed.nodes });
   return cores.map((core) => verdict(known.get(core.scores.value), core));
+}
+
+/** What the scores are computed with besides products of queries and keys, and the products to take as zero. */
+function neededNodes(
+  index: GraphIndex,
+  cores: readonly AttentionCore[],
+): { nodes: Set<Node>; zero: Set<string>; stored: Set<string> } {
+  const zero = new Set(cores.map((core) => core.product));
+  const nodes = new Set<Node>();
+  const stored = new Set<string>();
+  const stack = cores.map((core) => core.scores.value);
+  const seen = new Set(stack);
+  while (stack.length) {
+    const value = stack.pop() as string;
+    const node = index.producer(value);
+    if (zero.has(value)) continue;
+    if (!node) {
+      stored.add(value);
+      continue;
+    }
+    if (MIXING.test(node.opType) && index.readsText(value)) {
+      zero.add(value);
+      continue;
+    }
+    nodes.add(node);
+    if (node.opType === 'Shape' || node.opType === 'Size') continue;
+    for (const input of node.inputs) {
+      if (input === '' || seen.has(input)) continue;
+      seen.add(input);
+      stack.push(input);
+    }
+  }
+  return { nodes, zero, stored };
+}
+
+/** Flat positions of (query, key) for every head, whatever the layout. */
+function forEachScore(
+  { layout, heads }: HeadValue,
+  dims: readonly number[],
+  visit: (flat: number, query: number, key: number) => void,
+): void {
+  const strides = stridesOf(dims);
+  const keys = dims[dims.length - 1];
+  const inRows = layout === 'rows' ? heads : 1;
+  const queryAxis = layout === 'bth' || layout === 'rows' ? 1 : dims.length - 2;
+  const total = sizeOf(dims);
+  for (let flat = 0; flat < total; flat++) {
+    const row = Math.floor(flat / strides[queryAxis]) % dims[queryAxis];
+    visit(flat, Math.floor(row / inRows), flat % keys);
+  }
 }
 
 function verdict(scores: Known | undefined, core: AttentionCore): boolean | null {
   if (!scores?.dims || !scores.values) return null;
-  const rows = scores.dims[scores.dims.length - 2];
-  const columns = scores.dims[scores.dims.length - 1];
-  if (rows !== columns) return core.queries !== core.keys ? false : null;
+  const { values, dims } = scores;
+  if (core.keys.source || core.queries.tokens !== core.keys.tokens) return false;
   let future = 0;
   let past = 0;
   let blockedFuture = 0;
   let blockedPast = 0;
-  scores.values.forEach((value, i) => {
-    const key = i % columns;
-    const query = Math.floor(i / columns) % rows;
+  forEachScore(core.scores, dims, (flat, query, key) => {
+    const value = values[flat];
     const blocked = value < FORBIDDEN || Number.isNaN(value);
     if (key > query) {
       future++;

@@ -1,7 +1,8 @@
-import type { Known } from '../onnx/infer.ts';
 import type { Node } from '../onnx/model.ts';
 import type { NormRef } from './anatomy.ts';
+import type { Shapes } from './axes.ts';
 import type { GraphIndex } from './graph-index.ts';
+import { otherInput } from './operators.ts';
 
 const NORM_OPS: Readonly<Record<string, NormRef['kind']>> = {
   LayerNormalization: 'layernorm',
@@ -9,10 +10,16 @@ const NORM_OPS: Readonly<Record<string, NormRef['kind']>> = {
   RMSNormalization: 'rmsnorm',
 };
 
-/** The value that every mean below `value` is taken of, and the epsilon added on the way; follows sqrt, reciprocal, powers and casts. */
-function meanSource(
+interface Core {
+  readonly kind: NormRef['kind'];
+  readonly input: string;
+  readonly epsilon: number;
+}
+
+/** Goes back from 1/√(mean(x²) + ε) or its inverse: the value whose squares are averaged, and ε. */
+function meanSquareOf(
   index: GraphIndex,
-  known: ReadonlyMap<string, Known>,
+  shapes: Shapes,
   value: string,
 ): { of: string; epsilon: number } | undefined {
   let at = value;
@@ -20,10 +27,7 @@ function meanSource(
   for (let step = 0; step < 12; step++) {
     const node = index.producer(at);
     if (!node) return undefined;
-    const scalar = (name: string): number | undefined => {
-      const k = known.get(name);
-      return k?.values && k.values.length === 1 ? k.values[0] : undefined;
-    };
+    const numbers = node.inputs.map((input) => shapes.scalar(input));
     switch (node.opType) {
       case 'Sqrt':
       case 'Reciprocal':
@@ -33,23 +37,24 @@ function meanSource(
         at = node.inputs[0];
         break;
       case 'Div':
-        if (scalar(node.inputs[0]) === undefined) return undefined;
+        if (numbers[0] === undefined) return undefined;
         at = node.inputs[1];
         break;
       case 'Add':
-      case 'Max': {
-        const [left, right] = [scalar(node.inputs[0]), scalar(node.inputs[1])];
-        if (left === undefined && right === undefined) return undefined;
-        epsilon += left ?? right ?? 0;
-        at = left === undefined ? node.inputs[0] : node.inputs[1];
+      case 'Max':
+      case 'Clip': {
+        const constant = numbers.findIndex((number) => number !== undefined);
+        if (constant < 0 || constant > 1) return undefined;
+        epsilon += numbers[constant] as number;
+        at = node.inputs[constant === 0 ? 1 : 0];
         break;
       }
       case 'ReduceMean': {
-        const inner = index.producer(index.source(node.inputs[0]));
-        if (inner?.opType === 'Pow') return { of: index.source(inner.inputs[0]), epsilon };
-        if (inner?.opType === 'Mul' && inner.inputs[0] === inner.inputs[1])
-          return { of: index.source(inner.inputs[0]), epsilon };
-        return undefined;
+        const square = index.producer(index.source(node.inputs[0]));
+        const isSquare =
+          (square?.opType === 'Pow' && shapes.scalar(square.inputs[1]) === 2) ||
+          (square?.opType === 'Mul' && square.inputs[0] === square.inputs[1]);
+        return isSquare ? { of: index.source(square.inputs[0]), epsilon } : undefined;
       }
       default:
         return undefined;
@@ -63,107 +68,86 @@ function centred(index: GraphIndex, value: string): string | undefined {
   const node = index.producer(index.source(value));
   if (node?.opType !== 'Sub') return undefined;
   const mean = index.producer(index.source(node.inputs[1]));
-  if (mean?.opType !== 'ReduceMean' || index.source(mean.inputs[0]) !== index.source(node.inputs[0]))
-    return undefined;
-  return index.source(node.inputs[0]);
+  const input = index.source(node.inputs[0]);
+  return mean?.opType === 'ReduceMean' && index.source(mean.inputs[0]) === input ? input : undefined;
 }
 
-/** x / sqrt(mean(x²) + ε) or its centred form, as division or as multiplication by the reciprocal. */
-function core(
-  index: GraphIndex,
-  known: ReadonlyMap<string, Known>,
-  node: Node,
-): { kind: NormRef['kind']; input: string; epsilon: number } | undefined {
+/** x / √(mean(x²) + ε) or its centred form, as a division or as a product with the inverse. */
+function normCore(index: GraphIndex, shapes: Shapes, node: Node): Core | undefined {
+  const [left, right] = node.inputs;
   const pairs =
     node.opType === 'Div'
-      ? [[node.inputs[0], node.inputs[1]]]
+      ? [[left, right]]
       : [
-          [node.inputs[0], node.inputs[1]],
-          [node.inputs[1], node.inputs[0]],
+          [left, right],
+          [right, left],
         ];
   for (const [numerator, scale] of pairs) {
-    const mean = meanSource(index, known, scale);
+    const mean = meanSquareOf(index, shapes, scale);
     if (!mean) continue;
-    if (mean.of !== index.source(numerator) && centred(index, mean.of) !== centred(index, numerator))
-      continue;
     const base = centred(index, numerator);
-    if (base !== undefined) return { kind: 'layernorm', input: base, epsilon: mean.epsilon };
+    if (base !== undefined && (mean.of === index.source(numerator) || centred(index, mean.of) === base))
+      return { kind: 'layernorm', input: base, epsilon: mean.epsilon };
     if (mean.of === index.source(numerator))
       return { kind: 'rmsnorm', input: mean.of, epsilon: mean.epsilon };
   }
   return undefined;
 }
 
-/** Recognises that `value` is the output of a norm, as one operator or in parts, with its scale and bias. */
-export function findNorm(
-  index: GraphIndex,
-  known: ReadonlyMap<string, Known>,
-  value: string,
-): NormRef | undefined {
-  let at = index.source(value);
-  let scale: string | undefined;
-  let bias: string | undefined;
-  for (let step = 0; step < 6; step++) {
-    const node = index.producer(at);
-    if (!node) return undefined;
-    const kind = NORM_OPS[node.opType];
-    if (kind) {
-      return {
-        kind,
-        input: index.source(node.inputs[0]),
-        output: value,
-        epsilon: node.attributes.get('epsilon')?.float ?? 1e-5,
-        scale: node.inputs[1] || scale,
-        bias: node.inputs[2] || bias,
-      };
+/** Every norm of a graph, as one operator or in parts, with its scale and bias. */
+export class Norms {
+  private readonly byOutput = new Map<string, NormRef>();
+  private readonly byInput = new Map<string, NormRef[]>();
+
+  constructor(index: GraphIndex, shapes: Shapes) {
+    for (const node of index.model.graph.nodes) {
+      const kind = NORM_OPS[node.opType];
+      const core: Core | undefined = kind
+        ? {
+            kind,
+            input: index.source(node.inputs[0]),
+            epsilon: node.attributes.get('epsilon')?.float ?? 1e-5,
+          }
+        : /^(Div|Mul)$/.test(node.opType)
+          ? normCore(index, shapes, node)
+          : undefined;
+      if (!core) continue;
+      const norm = withScale(index, shapes, core, node, kind !== undefined);
+      this.byOutput.set(norm.output, norm);
+      const list = this.byInput.get(norm.input);
+      if (list) list.push(norm);
+      else this.byInput.set(norm.input, [norm]);
     }
-    if (node.opType !== 'Mul' && node.opType !== 'Add' && node.opType !== 'Div') return undefined;
-    const found = node.opType === 'Add' ? undefined : core(index, known, node);
-    if (found) return { ...found, output: value, scale, bias };
-    const weightAt = node.inputs.findIndex((input) => index.isWeight(input));
-    if (weightAt < 0 || node.opType === 'Div') return undefined;
-    if (node.opType === 'Mul') scale = node.inputs[weightAt];
-    else bias = node.inputs[weightAt];
-    at = index.source(node.inputs[1 - weightAt]);
   }
-  return undefined;
+
+  /** The norm whose result `value` is. */
+  ending(value: string): NormRef | undefined {
+    return this.byOutput.get(value);
+  }
+
+  /** The norms that read `value`. */
+  of(value: string): readonly NormRef[] {
+    return this.byInput.get(value) ?? [];
+  }
 }
 
-/** The norm that reads `input`, when `value` is normalised right away: used to follow a post-norm stream forwards. */
-export function normAfter(
-  index: GraphIndex,
-  known: ReadonlyMap<string, Known>,
-  value: string,
-): string | undefined {
-  const seen = new Set<string>([value]);
-  let frontier = [value];
-  for (let depth = 0; depth < 14; depth++) {
-    const next: string[] = [];
-    for (const at of frontier) {
-      for (const node of index.consumers(at)) {
-        if (node.opType in NORM_OPS && node.inputs[0] === at) return node.outputs[0];
-        if (!/^(ReduceMean|Sub|Pow|Mul|Div|Add|Sqrt|Reciprocal|Cast|Identity)$/.test(node.opType)) continue;
-        const output = node.outputs[0];
-        if (seen.has(output)) continue;
-        seen.add(output);
-        const norm =
-          node.opType === 'Add' || node.opType === 'Mul' ? findNorm(index, known, output) : undefined;
-        // The last factor or summand ends the norm: what uses it is no longer a stored scale or bias.
-        if (
-          norm?.input === value &&
-          !index
-            .consumers(output)
-            .some(
-              (user) =>
-                /^(Mul|Add)$/.test(user.opType) && user.inputs.some((i) => i !== output && index.isWeight(i)),
-            )
-        ) {
-          return output;
-        }
-        next.push(output);
-      }
-    }
-    frontier = next;
+/** Follows a norm's core through its scale and bias, stored or computed from stored values (1 + w). */
+function withScale(index: GraphIndex, shapes: Shapes, core: Core, node: Node, fused: boolean): NormRef {
+  let scale = fused ? node.inputs[1] || undefined : undefined;
+  let bias = fused ? node.inputs[2] || undefined : undefined;
+  let output = node.outputs[0];
+  let at = output;
+  for (let step = 0; step < 6; step++) {
+    const users = index.consumers(at);
+    if (users.length !== 1) break;
+    const [user] = users;
+    const other = /^(Mul|Add)$/.test(user.opType) ? otherInput(user, at) : undefined;
+    const parameter = other !== undefined && index.isConstant(other) && shapes.elements(other) > 1;
+    if (parameter && user.opType === 'Mul' && scale === undefined && bias === undefined) scale = other;
+    else if (parameter && user.opType === 'Add' && bias === undefined) bias = other;
+    else if (!/^(Cast|Identity)$/.test(user.opType)) break;
+    at = user.outputs[0];
+    if (parameter) output = at;
   }
-  return undefined;
+  return { ...core, output, scale, bias };
 }

@@ -1,23 +1,19 @@
-import { inferShapes, type Known } from '../onnx/infer.ts';
-import type { Model, Node } from '../onnx/model.ts';
+import type { Model } from '../onnx/model.ts';
 import type { ByteSource } from '../onnx/source.ts';
 import type { Anatomy, Block, Unrecognised } from './anatomy.ts';
-import { findOutputProjection, readAttention, type AttentionCore, type Sample } from './attention.ts';
+import { Shapes } from './axes.ts';
+import { readContext } from './context.ts';
+import { readCore, type AttentionCore } from './cores.ts';
 import { GraphIndex } from './graph-index.ts';
-import { readInputs, sampleInputs } from './inputs.ts';
+import { findHeadValue } from './head-values.ts';
+import { readFixedSizes, readInputs } from './inputs.ts';
+import { blockKind } from './kind.ts';
 import { readCausality } from './mask.ts';
-import { readStream } from './stream.ts';
+import { Norms } from './norms.ts';
+import { nodeName, OPAQUE_ATTENTION } from './operators.ts';
+import { findOutputProjection } from './output-projection.ts';
+import { StreamReader } from './stream.ts';
 import { readUnembedding } from './unembedding.ts';
-
-/** Sample lengths to choose from: one that is no other size in the model, so that an axis of that length is the positions. */
-const LENGTHS = [7, 11, 13, 5];
-const BATCH = 3;
-
-const nameOf = (node: Node): string => node.name || node.outputs[0];
-
-/** Operators that compute attention without showing its parts. */
-const OPAQUE =
-  /^(Attention|MultiHeadAttention|GroupQueryAttention|DecoderMaskedMultiHeadAttention|DecoderMaskedSelfAttention|PackedAttention|PackedMultiHeadAttention|QAttention|LongformerAttention|PagedAttention|SparseAttention|LinearAttention)$/;
 
 /**
  * Finds every attention block of a model by following data, never by names.
@@ -28,49 +24,22 @@ const OPAQUE =
 export async function readAnatomy(model: Model, sources: ReadonlyMap<string, ByteSource>): Promise<Anatomy> {
   const index = new GraphIndex(model);
   const inputs = readInputs(index);
-  const softmaxes = model.graph.nodes.filter((node) => node.opType === 'Softmax');
-  let best:
-    | { cores: AttentionCore[]; unrecognised: Unrecognised[]; known: Map<string, Known>; sample: Sample }
-    | undefined;
-  for (const length of LENGTHS) {
-    const sample = { batch: BATCH, length };
-    const known = inferShapes(model, sampleInputs(inputs, BATCH, length));
-    const cores: AttentionCore[] = [];
-    const unrecognised: Unrecognised[] = [];
-    for (const softmax of softmaxes) {
-      const finding = readAttention(index, known, softmax, sample);
-      if ('core' in finding) cores.push(finding.core);
-      else
-        unrecognised.push({
-          what: 'a softmax that is no attention block',
-          where: nameOf(softmax),
-          why: finding.why,
-        });
-    }
-    if (!best || cores.length > best.cores.length) best = { cores, unrecognised, known, sample };
-    const clash = cores.some(
-      (core) => core.heads === length || core.kvHeads === length || core.headDim === length,
-    );
-    if (cores.length === softmaxes.length && !clash) {
-      best = { cores, unrecognised, known, sample };
-      break;
-    }
-  }
-  const { cores, unrecognised, known, sample } = best!;
+  const fixed = readFixedSizes(index, inputs);
+  const shapes = new Shapes(model, inputs, fixed);
+  const unrecognised: Unrecognised[] = [];
+  const cores: AttentionCore[] = [];
   for (const node of model.graph.nodes) {
-    if (OPAQUE.test(node.opType))
+    if (node.opType !== 'Softmax') continue;
+    const finding = readCore(index, shapes, node);
+    if ('core' in finding) cores.push(finding.core);
+    else
       unrecognised.push({
-        what: `the fused operator ${node.opType}`,
-        where: nameOf(node),
-        why: 'its pattern and z are not values of the graph',
-      });
-    if (/^(If|Loop|Scan)$/.test(node.opType))
-      unrecognised.push({
-        what: `the control flow operator ${node.opType}`,
-        where: nameOf(node),
-        why: 'heads inside its subgraphs are not looked for',
+        what: 'a softmax that is no attention block',
+        where: nodeName(node),
+        why: finding.why,
       });
   }
+  unrecognised.push(...notLookedInto(model));
   for (const input of inputs) {
     if (input.role === 'unknown')
       unrecognised.push({
@@ -79,123 +48,121 @@ export async function readAnatomy(model: Model, sources: ReadonlyMap<string, Byt
         why: 'the graph does not show what to feed it',
       });
   }
-  const causality = await readCausality(model, index, inputs, cores, sample.length, sources);
+  const norms = new Norms(index, shapes);
+  const causality = await readCausality(model, index, shapes, cores, sources);
+  const streams = new StreamReader(index, shapes, norms, cores);
   const blocks = cores.map((core, layer) =>
-    readBlock(index, known, core, layer, causality[layer], sample, unrecognised),
+    readBlock(index, shapes, streams, core, { layer, causal: causality[layer] }, unrecognised),
   );
-  const unembedding = await readUnembedding(index, known, sample.batch, sample.length, sources);
-  if (!unembedding)
+  const end = await readUnembedding({ index, shapes, norms, inputs, blocks, sources });
+  const unembedding = 'why' in end ? undefined : end;
+  if ('why' in end)
     unrecognised.push({
       what: 'the unembedding',
       where: 'outputs',
-      why: 'no output is a product of the last residual stream with a vocabulary matrix; predictions and the lens are not available',
+      why: `${end.why}; predictions and the lens are not available`,
     });
-  const types = new Map([...known].map(([name, { type }]) => [name, type]));
-  return { inputs, blocks, unembedding, context: readContext(index, inputs, known, blocks), unrecognised, types };
+  else if (!end.weight)
+    unrecognised.push({
+      what: 'the vocabulary matrix',
+      where: end.logits,
+      why: 'more than a norm stands between it and the residual stream, or it is not stored as a plain matrix; direct logit attribution is not available',
+    });
+  const types = new Map([...shapes.known].map(([name, { type }]) => [name, type]));
+  const context = readContext(model, index, shapes, inputs);
+  return { inputs, blocks, unembedding, context, fixed, unrecognised, types };
+}
+
+/** Parts of a graph that the anatomy does not read. */
+function notLookedInto(model: Model): Unrecognised[] {
+  const own = new Set(model.functions.map(({ domain, name }) => `${domain}/${name}`));
+  return model.graph.nodes.flatMap((node): Unrecognised[] => {
+    const where = nodeName(node);
+    if (OPAQUE_ATTENTION.test(node.opType))
+      return [
+        {
+          what: `the fused operator ${node.opType}`,
+          where,
+          why: 'its pattern and z are not values of the graph',
+        },
+      ];
+    if (/^(If|Loop|Scan)$/.test(node.opType))
+      return [
+        {
+          what: `the control flow operator ${node.opType}`,
+          where,
+          why: 'heads inside its subgraphs are not looked for',
+        },
+      ];
+    if (own.has(`${node.domain}/${node.opType}`))
+      return [
+        {
+          what: `the model function ${node.opType}`,
+          where,
+          why: 'heads inside a function are not looked for',
+        },
+      ];
+    return [];
+  });
 }
 
 function readBlock(
   index: GraphIndex,
-  known: ReadonlyMap<string, Known>,
+  shapes: Shapes,
+  streams: StreamReader,
   core: AttentionCore,
-  layer: number,
-  causal: boolean | null,
-  sample: Sample,
+  at: Pick<Block, 'layer' | 'causal'>,
   unrecognised: Unrecognised[],
 ): Block {
-  const where = nameOf(core.softmax);
-  const projection = findOutputProjection(index, known, core, sample);
+  const where = nodeName(core.softmax);
+  const miss = (what: string, why: string): void =>
+    void unrecognised.push({ what: `${what} of block ${at.layer}`, where, why });
+  const vector = (operand: string | undefined, length = core.keys): Block['q'] =>
+    operand === undefined ? undefined : findHeadValue(index, shapes, operand, length);
+  const q = vector(core.query, core.queries);
+  const k = vector(core.key);
+  const v = vector(core.mixed);
+  if (q?.heads !== core.heads || !k) miss('queries or keys', 'they are not plain matrices per head');
+  if (!v) miss('values', 'they are not a plain matrix per head');
   const base = {
-    layer,
-    kind: core.queries === core.keys ? ('self' as const) : ('cross' as const),
-    causal,
+    ...at,
     heads: core.heads,
-    kvHeads: core.kvHeads,
+    kvHeads: v?.heads ?? k?.heads ?? core.heads,
     headDim: core.headDim,
-    q: core.q,
-    k: core.k,
-    v: core.v,
+    q: q?.heads === core.heads ? q : undefined,
+    k,
+    v,
     scores: core.scores,
     pattern: core.pattern,
     z: core.z,
     softmax: core.softmax.outputs[0],
   };
-  if (!core.q || !core.k)
-    unrecognised.push({
-      what: `queries or keys of block ${layer}`,
-      where,
-      why: 'they are not plain matrices per head',
-    });
-  if (!core.v)
-    unrecognised.push({
-      what: `values of block ${layer}`,
-      where,
-      why: 'they are not a plain matrix per head',
-    });
-  if ('why' in projection) {
-    unrecognised.push({ what: `the output projection of block ${layer}`, where, why: projection.why });
-    return { ...base, dModel: core.heads * core.headDim, norm: 'none', parallel: false };
+  const projection = findOutputProjection(index, shapes, core);
+  if (!('output' in projection)) {
+    miss('the output projection', projection.why);
+    const kind = blockKind(index, core, undefined);
+    return { ...base, ...crossed(kind), dModel: core.heads * core.headDim, norm: 'none', parallel: false };
   }
-  const { dModel, ...outputProjection } = projection;
-  const stream = readStream(index, known, core, projection.output);
-  if ('why' in stream) {
-    unrecognised.push({ what: `the residual stream of block ${layer}`, where, why: stream.why });
-    return { ...base, dModel, outputProjection, norm: 'none', parallel: false };
-  }
-  return { ...base, dModel, outputProjection, ...stream };
+  const { weight, bias, output, dModel } = projection;
+  if (projection.why !== undefined) miss('the output projection', projection.why);
+  const outputProjection = weight && { ...weight, bias, output };
+  const around = streams.around(core, output);
+  if (around.why !== undefined) miss('the residual stream', around.why);
+  const kind = blockKind(index, core, 'residPre' in around ? around.residPre : undefined);
+  if (!('norm' in around))
+    return { ...base, ...crossed(kind), dModel, outputProjection, norm: 'none', parallel: false };
+  const { residPre, residMid, residPost, norm, parallel, mlp, outputNorm } = around;
+  const stream = { residPre, residMid, residPost, norm, parallel, mlp };
+  return {
+    ...base,
+    ...crossed(kind),
+    dModel,
+    outputProjection,
+    ...stream,
+    ...(outputNorm ? { outputNorm } : {}),
+  };
 }
 
-/** The longest prompt: rows of the table that positions are looked up in. */
-function readContext(
-  index: GraphIndex,
-  inputs: Anatomy['inputs'],
-  known: ReadonlyMap<string, Known>,
-  blocks: readonly Block[],
-): number | undefined {
-  const limits: number[] = [];
-  const positionInputs = new Set(
-    inputs.filter((input) => input.role === 'positions').map((input) => input.name),
-  );
-  const tokens = inputs.find((input) => input.role === 'tokens')?.name;
-  for (const node of index.model.graph.nodes) {
-    if (node.opType !== 'Gather') continue;
-    const table = index.weight(node.inputs[0])?.tensor;
-    if (!table || table.dims.length !== 2) continue;
-    const at = node.inputs[1];
-    const counted = known.get(at)?.values;
-    const isPosition =
-      counted !== undefined &&
-      counted.length >= 5 &&
-      counted.every((value, i) => i === 0 || value === 0 || value === counted[i - 1] + 1) &&
-      counted[counted.length - 1] > counted[0];
-    if (isPosition || [...positionInputs].some((name) => at !== tokens && index.dependsOn(at, name))) {
-      const offset = isPosition ? counted[0] : 0; // some tables start with reserved rows
-      limits.push(table.dims[0] - offset);
-    }
-  }
-  for (const block of blocks) limits.push(...storedMaskLimits(index, block));
-  return limits.length ? Math.min(...limits) : undefined;
-}
-
-/** Side lengths of square stored masks that are cut to the prompt's length on the way to the scores. */
-function storedMaskLimits(index: GraphIndex, block: Block): number[] {
-  const node = index.producer(block.scores.value);
-  const limits: number[] = [];
-  for (const input of node?.inputs ?? []) {
-    let at = input;
-    for (let step = 0; step < 6; step++) {
-      const maker = index.producer(at);
-      if (!maker || !/^(Slice|Cast|Identity|Unsqueeze|Mul|Sub|Gather)$/.test(maker.opType)) break;
-      at = maker.inputs.find((name) => (index.weight(name)?.tensor.dims.length ?? 0) >= 2) ?? maker.inputs[0];
-    }
-    const dims = index.weight(at)?.tensor.dims;
-    if (
-      dims &&
-      dims.length >= 2 &&
-      dims[dims.length - 1] === dims[dims.length - 2] &&
-      dims[dims.length - 1] > 1
-    )
-      limits.push(dims[dims.length - 1]);
-  }
-  return limits;
-}
+/** Positions of another text are neither before nor after those of this one. */
+const crossed = (kind: Block['kind']): Pick<Block, 'kind'> & Partial<Pick<Block, 'causal'>> =>
+  kind === 'cross' ? { kind, causal: false } : { kind };

@@ -1,193 +1,210 @@
-import type { Known } from '../onnx/infer.ts';
-import type { AttentionCore } from './attention.ts';
+import type { Node } from '../onnx/model.ts';
+import type { Block } from './anatomy.ts';
+import { isStream, sameAxis, type Shapes } from './axes.ts';
+import { shapeText, type AttentionCore } from './cores.ts';
 import type { GraphIndex } from './graph-index.ts';
-import { findNorm, normAfter } from './norms.ts';
+import { activationOf } from './mlp.ts';
+import type { Norms } from './norms.ts';
+import { isShaping, otherInput } from './operators.ts';
 
-export interface StreamAround {
-  readonly residPre: string;
-  readonly residMid?: string;
-  readonly residPost?: string;
-  readonly norm: 'pre' | 'post' | 'none';
+/** What surrounds an attention block: the stream it reads and writes, and the MLP that follows. */
+export type StreamAround = Required<Pick<Block, 'norm' | 'parallel' | 'outputNorm'>> &
+  Pick<Block, 'residPre' | 'residMid' | 'residPost' | 'mlp'> & { readonly why?: string };
+
+interface Addition {
+  readonly sum: string;
+  /** What is added to the value one came from. */
+  readonly other: string;
+  /** A norm stood on the way. */
+  readonly normed: boolean;
+}
+
+/** What a block adds after attention, until the next block's attention. */
+interface Tail {
+  readonly end: string;
+  readonly mlp?: { readonly output: string; readonly nodes: ReadonlySet<Node> };
+  /** The first addition does not read the sum with the attention's output, only what the block read. */
   readonly parallel: boolean;
-  readonly mlp?: { readonly output: string; readonly activation: string };
+  /** What comes next is another block's attention. */
+  readonly attentionNext: boolean;
 }
 
-/** Goes forward from what a block writes to the addition that puts it into the stream. */
-function additionOf(index: GraphIndex, written: string): { sum: string; other: string } | undefined {
-  let at = written;
-  for (let step = 0; step < 16; step++) {
-    const users = index.consumers(at);
-    const add = users.find(
-      (node) => node.opType === 'Add' && !node.inputs.some((input) => input !== at && index.isWeight(input)),
-    );
-    if (add) return { sum: add.outputs[0], other: add.inputs[0] === at ? add.inputs[1] : add.inputs[0] };
-    // a scale, a dropout, or a norm of its own stands between the block and the stream
-    const next = users.find(
-      (node) =>
-        /^(Dropout|Identity|Cast|Reshape|Mul|Add|LayerNormalization|SimplifiedLayerNormalization|RMSNormalization)$/.test(
-          node.opType,
-        ) &&
-        (node.inputs[0] === at || index.isWeight(node.inputs[0])),
-    );
-    if (!next) return undefined;
-    at = next.outputs[0];
+/** Reads the residual stream of a graph around its attention blocks. */
+export class StreamReader {
+  private readonly index: GraphIndex;
+  private readonly shapes: Shapes;
+  private readonly norms: Norms;
+  private readonly softmaxes: ReadonlySet<Node>;
+
+  constructor(index: GraphIndex, shapes: Shapes, norms: Norms, cores: readonly AttentionCore[]) {
+    this.index = index;
+    this.shapes = shapes;
+    this.norms = norms;
+    this.softmaxes = new Set(cores.map((core) => core.softmax));
   }
-  return undefined;
-}
 
-/** What an MLP does between the stream and its output, named by its operators. */
-function activationOf(index: GraphIndex, output: string, input: string): string {
-  const values = index.ancestors(output, new Set([input]));
-  const ops = new Set<string>();
-  let gates = 0;
-  for (const value of values) {
-    const node = index.producer(value);
-    if (!node || value === input) continue;
-    ops.add(node.opType);
-    if (node.opType === 'MatMul' || node.opType === 'Gemm') gates++;
-  }
-  const gated = gates >= 3;
-  if (ops.has('Erf')) return gated ? 'geglu' : 'gelu';
-  if (ops.has('Gelu') || ops.has('FastGelu') || ops.has('BiasGelu')) return gated ? 'geglu' : 'gelu';
-  if (ops.has('Tanh')) return gated ? 'geglu_tanh' : 'gelu_new';
-  if (ops.has('Sigmoid') || ops.has('Swish') || ops.has('QuickGelu')) return gated ? 'swiglu' : 'silu';
-  if (ops.has('Relu')) return 'relu';
-  return 'unknown';
-}
-
-/**
- * Finds the residual stream around an attention block: what enters it, what leaves it, and the MLP between.
- * @param written the value that the block adds to the stream
- */
-export function readStream(
-  index: GraphIndex,
-  known: ReadonlyMap<string, Known>,
-  core: AttentionCore,
-  written: string,
-): StreamAround | { why: string } {
-  const first = additionOf(index, written);
-  if (!first) return { why: 'what the block writes is not added to a residual stream' };
-  const query = core.product.inputs[0];
-  const feedsQuery = (value: string): boolean => index.dependsOn(query, value);
-  if (!feedsQuery(first.other)) {
-    // parallel attention and MLP: their sum is added to the stream, or the MLP's output is added first
-    const second = additionOf(index, first.sum);
-    if (second && feedsQuery(second.other)) {
-      return {
-        residPre: second.other,
-        residPost: second.sum,
-        norm: 'pre',
-        parallel: true,
-        mlp: { output: first.other, activation: activationOf(index, first.other, second.other) },
-      };
+  /**
+   * Finds the residual stream around an attention block: what enters it, what leaves it, and the MLP between.
+   * @param written what the output projection gives
+   */
+  around(core: AttentionCore, written: string): StreamAround | { readonly why: string } {
+    const { index } = this;
+    const reads = core.query ?? core.product;
+    const first = this.addition(written, true);
+    if (!first) return { why: 'what the block writes is not added to a residual stream' };
+    const fed = (value: string): string | undefined =>
+      [value, this.unscaled(value)].find((x) => index.dependsOn(reads, x));
+    let sum = first.sum;
+    let pre = fed(first.other);
+    let branch: string | undefined;
+    if (pre === undefined) {
+      // attention and MLP are added to each other before they are added to the stream
+      const second = this.addition(sum, true);
+      pre = second && fed(second.other);
+      if (!second || pre === undefined)
+        return { why: 'what it is added to does not feed the block, so it is no residual stream' };
+      branch = first.other;
+      sum = second.sum;
     }
-    return { why: 'the other side of the addition does not feed the block, so it is no residual stream' };
+    const outputNorm = first.normed;
+    let tail = this.tail(sum, new Set([pre]), sum);
+    if (branch !== undefined) {
+      const { nodes } = index.since(branch, new Set([pre]));
+      tail = { ...tail, parallel: true, mlp: { output: branch, nodes } };
+    }
+    const readsNormed = this.norms.of(index.source(pre)).some((norm) => index.dependsOn(reads, norm.output));
+    let norm: StreamAround['norm'] = readsNormed ? 'pre' : 'none';
+    if (tail.mlp === undefined && !tail.attentionNext) {
+      // nothing is added to the sum itself: the stream may go on from its norm
+      const normed = this.forms(sum).flatMap((form) => this.norms.of(index.source(form)));
+      for (const { output } of normed) {
+        const after = this.tail(output, new Set([output]), output, 1);
+        if (after.mlp === undefined && !after.attentionNext && norm === 'pre') continue;
+        norm = 'post';
+        if (after.mlp) tail = after;
+      }
+    }
+    return this.described({ pre, sum, tail, norm, outputNorm });
   }
-  const residPre = first.other;
-  const residMid = first.sum;
-  const normed = normAfter(index, known, residMid);
-  const carriesOn = (value: string): { sum: string; other: string } | undefined => {
-    for (const node of index.consumers(value)) {
-      if (node.opType !== 'Add') continue;
-      const other = node.inputs[0] === value ? node.inputs[1] : node.inputs[0];
-      if (!index.isWeight(other) && index.dependsOn(other, value)) return { sum: node.outputs[0], other };
+
+  /** Names the values that have the shape of a stream, and says so when they have not. */
+  private described(found: {
+    pre: string;
+    sum: string;
+    tail: Tail;
+    norm: StreamAround['norm'];
+    outputNorm: boolean;
+  }): StreamAround {
+    const { pre, sum, tail, norm, outputNorm } = found;
+    const residPre = this.streamForm(pre);
+    const residMid = tail.parallel ? undefined : this.streamForm(sum);
+    const residPost = this.streamForm(tail.end);
+    const mlp = tail.mlp && {
+      output: tail.mlp.output,
+      activation: activationOf(this.index, this.shapes, tail.mlp.nodes),
+    };
+    const missing = [
+      [pre, residPre],
+      [tail.end, residPost],
+    ].find(([, form]) => form === undefined);
+    const why =
+      missing && `it has the shape [${shapeText(this.shapes, missing[0]!)}], not [batch, tokens, width]`;
+    return { residPre, residMid, residPost, norm, outputNorm, parallel: tail.parallel, mlp, why };
+  }
+
+  /** Follows the additions to the stream from `start` on, as long as each computes token by token from the stream. */
+  private tail(start: string, before: ReadonlySet<string>, end: string, most = 8): Tail {
+    const { index } = this;
+    const stops = new Set([...before, start]);
+    let mlp: Tail['mlp'];
+    let parallel = false;
+    for (let step = 0; step < most; step++) {
+      for (const form of this.forms(end)) stops.add(form);
+      const next = this.addition(end, false);
+      if (!next) break;
+      const { seen, nodes } = index.since(next.other, stops);
+      if (![...stops].some((stop) => seen.has(stop))) break;
+      if ([...nodes].some((node) => this.softmaxes.has(node)))
+        return { end, mlp, parallel, attentionNext: true };
+      if (!mlp) {
+        mlp = { output: next.other, nodes };
+        parallel = !before.has(start) && ![...stops].some((stop) => !before.has(stop) && seen.has(stop));
+      }
+      end = next.sum;
+    }
+    return { end, mlp, parallel, attentionNext: false };
+  }
+
+  /** A value and what it becomes by reshaping or casting alone. */
+  private forms(value: string): string[] {
+    const found = [value];
+    for (const at of found) {
+      if (found.length > 8) break;
+      for (const node of this.index.consumers(at)) if (isShaping(node, at)) found.push(node.outputs[0]);
+    }
+    return found;
+  }
+
+  /** The value itself, or a reshaped form of it, that is [batch, tokens, width]. */
+  private streamForm(value: string): string | undefined {
+    const isOne = (name: string): boolean => isStream(this.shapes.axes(name));
+    const after = this.forms(value).find(isOne);
+    if (after !== undefined) return after;
+    let at = value;
+    for (let step = 0; step < 4; step++) {
+      const node = this.index.producer(at);
+      if (!node || !isShaping(node, node.inputs[0])) return undefined;
+      at = node.inputs[0];
+      if (isOne(at)) return at;
     }
     return undefined;
-  };
-  const pre = carriesOn(residMid);
-  const preNorm = index.consumers(residPre).length > 1;
-  if (pre && isMlp(index, pre.other, residMid)) {
-    return {
-      residPre,
-      residMid,
-      residPost: pre.sum,
-      norm: preNorm ? 'pre' : 'none',
-      parallel: false,
-      mlp: { output: pre.other, activation: activationOf(index, pre.other, residMid) },
-    };
   }
-  if (pre && isMlp(index, pre.other, residPre)) {
-    return {
-      residPre,
-      residPost: pre.sum,
-      norm: 'pre',
-      parallel: true,
-      mlp: { output: pre.other, activation: activationOf(index, pre.other, residPre) },
-    };
-  }
-  if (normed !== undefined) {
-    const post = carriesOn(normed);
-    if (post && isMlp(index, post.other, normed)) {
-      return {
-        residPre,
-        residMid,
-        residPost: post.sum,
-        norm: 'post',
-        parallel: false,
-        mlp: { output: post.other, activation: activationOf(index, post.other, normed) },
-      };
-    }
-  }
-  // parallel blocks where the attention is added to the stream before the MLP, which still reads the block's input
-  for (const node of index.consumers(residMid)) {
-    if (node.opType !== 'Add') continue;
-    const other = node.inputs[0] === residMid ? node.inputs[1] : node.inputs[0];
-    if (isMlp(index, other, residPre)) {
-      return {
-        residPre,
-        residPost: node.outputs[0],
-        norm: 'pre',
-        parallel: true,
-        mlp: { output: other, activation: activationOf(index, other, residPre) },
-      };
-    }
-  }
-  const isPre = findNorm(index, known, firstProjectionInput(index, query)) !== undefined;
-  return { residPre, residMid, residPost: residMid, norm: isPre ? 'pre' : 'none', parallel: false };
-}
 
-/** The value that the query projection multiplies. */
-function firstProjectionInput(index: GraphIndex, query: string): string {
-  let at = query;
-  for (let step = 0; step < 24; step++) {
-    const node = index.producer(at);
-    if (!node) return at;
-    if ((node.opType === 'MatMul' || node.opType === 'Gemm') && index.isWeight(node.inputs[1]))
-      return node.inputs[0];
-    const next = node.inputs.find(
-      (input) => input !== '' && !index.isWeight(input) && reachesWeightProduct(index, input),
+  /** The value before constant factors: some streams are scaled before a block is added to them. */
+  private unscaled(value: string): string {
+    const node = this.index.producer(value);
+    if (node?.opType !== 'Mul') return value;
+    const varying = node.inputs.filter((input) => !this.index.isConstant(input));
+    return varying.length === 1 ? varying[0] : value;
+  }
+
+  /**
+   * Goes forward to the addition of a value to another of the same shape; a constant factor or bias may come before it.
+   * @param throughNorms a norm may come before it too, as on the way from a block to its stream
+   */
+  private addition(start: string, throughNorms: boolean): Addition | undefined {
+    const frontier: { value: string; normed: boolean }[] = [{ value: start, normed: false }];
+    for (let step = 0; step < frontier.length && step < 24; step++) {
+      const { value, normed } = frontier[step];
+      for (const node of this.index.consumers(value)) {
+        const other = /^(Add|Sum|Mul|Div)$/.test(node.opType) ? otherInput(node, value) : undefined;
+        const constant = other !== undefined && this.index.isConstant(other);
+        if (
+          other !== undefined &&
+          !constant &&
+          /^(Add|Sum)$/.test(node.opType) &&
+          this.sameShape(value, other)
+        ) {
+          return { sum: node.outputs[0], other, normed };
+        }
+        const carried =
+          isShaping(node, value) || (constant && (node.opType !== 'Div' || node.inputs[0] === value));
+        if (carried) frontier.push({ value: node.outputs[0], normed });
+      }
+      if (!throughNorms) continue;
+      for (const norm of this.norms.of(this.index.source(value)))
+        frontier.push({ value: norm.output, normed: true });
+    }
+    return undefined;
+  }
+
+  private sameShape(left: string, right: string): boolean {
+    const [a, b] = [this.shapes.axes(left), this.shapes.axes(right)];
+    return (
+      a !== undefined &&
+      b !== undefined &&
+      a.length === b.length &&
+      a.every((axis, i) => !!axis && sameAxis(b[i], axis))
     );
-    if (next === undefined) return at;
-    at = next;
   }
-  return at;
-}
-
-function reachesWeightProduct(index: GraphIndex, value: string): boolean {
-  let frontier = [value];
-  for (let depth = 0; depth < 16 && frontier.length; depth++) {
-    const next: string[] = [];
-    for (const at of frontier) {
-      const node = index.producer(at);
-      if (!node || node.opType === 'Shape') continue;
-      if ((node.opType === 'MatMul' || node.opType === 'Gemm') && index.isWeight(node.inputs[1])) return true;
-      next.push(...node.inputs.filter((input) => input !== ''));
-    }
-    frontier = next.slice(0, 64);
-  }
-  return false;
-}
-
-/** True when `output` is computed from `input` by matrix products without an attention in between. */
-function isMlp(index: GraphIndex, output: string, input: string): boolean {
-  const between = index.ancestors(output, new Set([input]));
-  if (!between.has(input)) return false;
-  let products = 0;
-  for (const value of between) {
-    if (value === input) continue;
-    const node = index.producer(value);
-    if (node?.opType === 'Softmax') return false;
-    if ((node?.opType === 'MatMul' || node?.opType === 'Gemm') && index.isWeight(node.inputs[1])) products++;
-  }
-  return products >= 2;
 }

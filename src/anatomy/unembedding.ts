@@ -1,128 +1,165 @@
-import type { Known } from '../onnx/infer.ts';
-import { BITS, isRange, type TensorProto } from '../onnx/model.ts';
+import type { Node } from '../onnx/model.ts';
 import type { ByteSource } from '../onnx/source.ts';
-import type { Unembedding, WeightRef } from './anatomy.ts';
+import type { Block, InputRole, Unembedding, WeightRef } from './anatomy.ts';
+import { isFixed, isStream, type Shapes } from './axes.ts';
 import type { GraphIndex } from './graph-index.ts';
-import { findNorm } from './norms.ts';
+import type { Norms } from './norms.ts';
+import { nodeName, weightProduct } from './operators.ts';
+import { isEmbedding } from './tied.ts';
 
-/** Finds the logits and the matrix that makes them, going back from the graph's outputs. */
-export async function readUnembedding(
-  index: GraphIndex,
-  known: ReadonlyMap<string, Known>,
-  batch: number,
-  length: number,
-  sources: ReadonlyMap<string, ByteSource>,
-): Promise<Unembedding | undefined> {
-  for (const output of index.model.graph.outputs) {
-    const dims = known.get(output.name)?.dims;
-    if (!dims || dims.length !== 3 || dims[0] !== batch || dims[1] !== length) continue;
-    const found = await back(index, known, output.name, dims[2], sources);
-    if (found) return found;
-  }
-  return undefined;
+/** An output with fewer columns than this share of the vocabulary is a classifier. */
+const LABELS = 0.5;
+
+/** Everything the unembedding is read from. */
+export interface Found {
+  readonly index: GraphIndex;
+  readonly shapes: Shapes;
+  readonly norms: Norms;
+  readonly inputs: readonly InputRole[];
+  readonly blocks: readonly Block[];
+  readonly sources: ReadonlyMap<string, ByteSource>;
 }
 
-async function back(
-  index: GraphIndex,
-  known: ReadonlyMap<string, Known>,
-  logits: string,
-  vocab: number,
-  sources: ReadonlyMap<string, ByteSource>,
-): Promise<Unembedding | undefined> {
-  let at = logits;
-  let bias: string | undefined;
-  for (let step = 0; step < 12; step++) {
-    const node = index.producer(at);
-    if (!node) return undefined;
-    if (node.opType === 'MatMul' || node.opType === 'Gemm') {
-      const found = index.weight(node.inputs[1]);
-      const stored = found?.tensor.dims.length === 2 ? found : undefined;
-      if (!stored) return undefined;
-      const transposed =
-        stored.transposed !== (node.opType === 'Gemm' && (node.attributes.get('transB')?.int ?? 0) === 1);
-      const weight: WeightRef = { name: stored.tensor.name, transposed };
-      const columns = transposed ? stored.tensor.dims[0] : stored.tensor.dims[1];
-      const rows = transposed ? stored.tensor.dims[1] : stored.tensor.dims[0];
-      // A head onto as many numbers as the stream has is no vocabulary unless tokens are looked up in it too.
-      if (columns !== vocab) return undefined;
-      const tied = await isEmbedding(index, stored.tensor, transposed, sources);
-      if (columns === rows && !tied) return undefined;
-      const input = index.source(throughReshape(index, node.inputs[0]));
-      const finalNorm = findNorm(index, known, input);
-      return {
-        logits,
-        vocab,
-        weight,
-        bias: node.opType === 'Gemm' ? node.inputs[2] || bias : bias,
-        tied,
-        finalNorm,
-        residual: finalNorm?.input ?? input,
-      };
-    }
-    if (node.opType === 'Add') {
-      const weightAt = node.inputs.findIndex((input) => index.isWeight(input));
-      if (weightAt < 0) return undefined;
-      bias = node.inputs[weightAt];
-      at = node.inputs[1 - weightAt];
-    } else if (/^(Cast|Identity|Mul|Div|Tanh|Reshape|Softcap)$/.test(node.opType)) at = node.inputs[0];
-    else return undefined;
-  }
-  return undefined;
-}
-
-function throughReshape(index: GraphIndex, value: string): string {
-  const node = index.producer(value);
-  return node?.opType === 'Reshape' ? node.inputs[0] : value;
+interface Product {
+  readonly node: Node;
+  readonly input: string;
+  readonly bias?: string;
+  readonly factor: number;
 }
 
 /**
- * True when tokens are looked up in this very matrix, or in a table that holds the same numbers: exporters fold the transposed copy of a
- * tied matrix into a second weight. Some numbers spread over both are compared.
+ * Finds the logits and the matrix that makes them, going back from the graph's outputs.
+ * @returns what was found, or why no output is one of predictions
  */
-async function isEmbedding(
-  index: GraphIndex,
-  stored: TensorProto,
-  transposed: boolean,
-  sources: ReadonlyMap<string, ByteSource>,
-): Promise<boolean> {
-  const width = transposed ? stored.dims[1] : stored.dims[0];
-  const vocab = transposed ? stored.dims[0] : stored.dims[1];
-  for (const node of index.model.graph.nodes) {
-    if (node.opType !== 'Gather') continue;
-    const table = index.weight(node.inputs[0])?.tensor;
-    if (
-      !table ||
-      table.dims.length !== 2 ||
-      table.dims[0] !== vocab ||
-      table.dims[1] !== width ||
-      table.dataType !== stored.dataType
-    )
+export async function readUnembedding(found: Found): Promise<Unembedding | { readonly why: string }> {
+  const whys: string[] = [];
+  for (const output of found.index.model.graph.outputs) {
+    const axes = found.shapes.axes(output.name);
+    const width = axes?.at(-1);
+    if (!isStream(axes) || !isFixed(width)) continue;
+    if (isHiddenState(found, output.name)) {
+      whys.push(`${JSON.stringify(output.name)} holds hidden states`);
       continue;
-    if (table.name === stored.name) return true;
-    let same = true;
-    for (let i = 0; i < 64 && same; i++) {
-      const token = Math.floor((i * vocab) / 64);
-      const dim = (i * 37) % width;
-      const left = await elementBytes(table, token * width + dim, sources);
-      const right = await elementBytes(
-        stored,
-        transposed ? token * width + dim : dim * vocab + token,
-        sources,
-      );
-      same = left !== undefined && right !== undefined && left.every((byte, b) => byte === right[b]);
     }
-    if (same) return true;
+    const product = findProduct(found, output.name);
+    if (typeof product === 'string') {
+      whys.push(`${JSON.stringify(output.name)} ${product}`);
+      continue;
+    }
+    const least = vocabulary(found) * LABELS;
+    if (width.size < least) {
+      whys.push(
+        `${JSON.stringify(output.name)} has ${width.size} numbers a token, too few for words: labels, presumably`,
+      );
+      continue;
+    }
+    const end = await describe(found, output.name, product, width.size);
+    if (typeof end !== 'string') return end;
+    whys.push(`${JSON.stringify(output.name)} ${end}`);
   }
-  return false;
+  return { why: whys.slice(0, 3).join('; ') || 'no output has numbers for every token' };
 }
 
-async function elementBytes(
-  tensor: TensorProto,
-  element: number,
-  sources: ReadonlyMap<string, ByteSource>,
-): Promise<Uint8Array | undefined> {
-  const size = (BITS[tensor.dataType] ?? 0) / 8;
-  if (size < 1) return undefined;
-  if (!isRange(tensor.data)) return tensor.data.subarray(element * size, (element + 1) * size);
-  return sources.get(tensor.data.source)?.read(tensor.data.offset + element * size, size);
+/** True for an output that is the residual stream, or its norm. */
+function isHiddenState({ index, norms, blocks }: Found, output: string): boolean {
+  const value = index.source(output);
+  return (
+    norms.ending(value) !== undefined ||
+    blocks.some(({ residPre, residPost }) => residPre === value || residPost === value)
+  );
+}
+
+/** Rows of the table that token ids look up; 0 when there is none. */
+function vocabulary({ index, shapes, inputs }: Found): number {
+  const tokens = inputs.find((input) => input.role === 'tokens')?.name;
+  if (tokens === undefined) return 0;
+  const tables = index.model.graph.nodes.filter(
+    (node) =>
+      node.opType === 'Gather' && index.isConstant(node.inputs[0]) && index.source(node.inputs[1]) === tokens,
+  );
+  return Math.max(0, ...tables.map((node) => shapes.known.get(node.inputs[0])?.dims?.[0] ?? 0));
+}
+
+/** Goes back from an output to the product with a weight that makes it, or says what is there instead. */
+function findProduct({ index, shapes }: Found, output: string): Product | string {
+  let at = output;
+  let bias: string | undefined;
+  let factor = 1;
+  for (let step = 0; step < 16; step++) {
+    const node = index.producer(at);
+    if (!node) return 'is an input handed on';
+    const product = weightProduct(index, node);
+    if (product) {
+      const own = node.opType === 'Gemm' ? node.inputs[2] || undefined : undefined;
+      return { node, input: product.input, bias: own ?? bias, factor };
+    }
+    const constant = /^(Add|Mul|Div)$/.test(node.opType)
+      ? node.inputs.findIndex((input) => index.isConstant(input))
+      : -1;
+    if (constant >= 0) {
+      const number = shapes.scalar(node.inputs[constant]);
+      if (node.opType === 'Add') bias = node.inputs[constant];
+      else if (number === undefined || (node.opType === 'Div' && constant === 0))
+        return 'is scaled word by word';
+      else factor *= node.opType === 'Mul' ? number : 1 / number;
+      at = node.inputs[1 - constant];
+    } else if (/^(Tanh|Softcap)$/.test(node.opType)) {
+      factor = 1; // what comes after a soft-cap undoes what came before it; the cap's slope at 0 is 1
+      const inner = index.producer(node.inputs[0]);
+      if (node.opType === 'Tanh' && inner?.opType === 'Div') at = inner.inputs[0];
+      else at = node.inputs[0];
+    } else if (/^(Cast|Identity|Reshape|Transpose|Squeeze|Unsqueeze)$/.test(node.opType)) at = node.inputs[0];
+    else return `comes from ${node.opType}, which is no product with a vocabulary`;
+  }
+  return 'is too far from a product with a vocabulary';
+}
+
+async function describe(
+  { index, shapes, norms, blocks, sources }: Found,
+  logits: string,
+  product: Product,
+  vocab: number,
+): Promise<Unembedding | string> {
+  const stored = product.node.inputs[0] === product.input ? index.weight(product.node.inputs[1]) : undefined;
+  const matrix = stored?.tensor.dims.length === 2 ? stored : undefined;
+  const transB = product.node.opType === 'Gemm' && (product.node.attributes.get('transB')?.int ?? 0) === 1;
+  const transposed = matrix !== undefined && matrix.transposed !== transB;
+  const weight: WeightRef | undefined = matrix && { name: matrix.tensor.name, transposed };
+  const tied = matrix !== undefined && (await isEmbedding(index, matrix.tensor, transposed, sources));
+
+  const last = blocks.at(-1)?.residPost;
+  let { factor } = product;
+  let at = index.source(product.input);
+  for (let step = 0; step < 8; step++) {
+    const node = index.producer(at);
+    if (!node || norms.ending(at) || at === last) break;
+    const by = /^(Mul|Div)$/.test(node.opType) ? node.inputs.map((input) => shapes.scalar(input)) : [];
+    const constant = by.findIndex((number) => number !== undefined);
+    if (constant >= 0 && !(node.opType === 'Div' && constant === 0)) {
+      factor *= node.opType === 'Mul' ? by[constant]! : 1 / by[constant]!;
+      at = index.source(node.inputs[1 - constant]);
+    } else if (/^(Reshape|Transpose|Contiguous)$/.test(node.opType)) at = index.source(node.inputs[0]);
+    else break;
+  }
+  const norm = norms.ending(at);
+  const before = norm?.input ?? at;
+  const ends = last === undefined || index.source(last) === before || sameStream(index, last, before);
+  const residual = ends || !index.dependsOn(logits, last) ? before : last;
+  const base = { logits, vocab, bias: product.bias, tied, residual };
+  const isDirect = residual === before;
+  if (!isStream(shapes.axes(residual)))
+    return `is not read from a residual stream (${nodeName(product.node)})`;
+  return { ...base, ...(factor !== 1 ? { factor } : {}), ...(isDirect ? { weight, finalNorm: norm } : {}) };
+}
+
+/** True when the two are the same numbers, one reshaped. */
+function sameStream(index: GraphIndex, stream: string, other: string): boolean {
+  let at = other;
+  for (let step = 0; step < 6; step++) {
+    if (index.source(at) === index.source(stream)) return true;
+    const node = index.producer(at);
+    if (!node || !/^(Reshape|Transpose|Cast|Identity|Dropout)$/.test(node.opType)) return false;
+    at = node.inputs[0];
+  }
+  return false;
 }

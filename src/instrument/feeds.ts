@@ -103,7 +103,8 @@ export function modelFeeds(anatomy: Anatomy, batch: Batch): Record<string, Tenso
       feeds[input.name] = wholeTensor(input.type, dims, (i) => rows[row(i)].ids[position(i)] ?? 0);
     else if (input.role === 'mask')
       feeds[input.name] = wholeTensor(input.type, dims, (i) => (position(i) < lengths[row(i)] ? 1 : 0));
-    else if (input.role === 'positions') feeds[input.name] = wholeTensor(input.type, dims, position);
+    else if (input.role === 'positions')
+      feeds[input.name] = wholeTensor(input.type, input.rank === 1 ? [width] : dims, position);
     else if (input.role === 'segments') feeds[input.name] = wholeTensor(input.type, dims, () => 0);
     else if (input.role === 'past')
       feeds[input.name] = wholeTensor(

@@ -48,7 +48,13 @@ export function canonical(
   let out = name;
   if ((types.get(value.value) ?? DataType.float) !== DataType.float)
     out = builder.op('Cast', [out], { to: DataType.float });
-  if (value.layout === 'bth') return builder.op('Transpose', [out], { perm: [0, 2, 1, 3] });
+  if (value.layout === 'flat') out = builder.op('Reshape', [out, builder.ints(0, 0, value.heads, -1)]);
+  if (value.layout === 'rows') {
+    const width = builder.op('Slice', [builder.op('Shape', [out]), builder.ints(-1), builder.ints(1 << 20)]);
+    const shape = builder.op('Concat', [builder.ints(0, -1, value.heads), width], { axis: 0 });
+    out = builder.op('Reshape', [out, shape]);
+  }
+  if (/^(bth|flat|rows)$/.test(value.layout)) return builder.op('Transpose', [out], { perm: [0, 2, 1, 3] });
   if (value.layout.startsWith('merged') || value.layout.startsWith('grouped')) {
     const tail = builder.op('Slice', [builder.op('Shape', [out]), builder.ints(-2), builder.ints(1 << 20)]);
     out = builder.op('Reshape', [
@@ -67,6 +73,8 @@ export function restore(
   types: ReadonlyMap<string, number>,
 ): string {
   let out = edited;
+  if (/^(bth|flat|rows)$/.test(original.layout)) out = builder.op('Transpose', [out], { perm: [0, 2, 1, 3] });
+  else if (original.layout.endsWith('T')) out = builder.op('Transpose', [out], { perm: [0, 1, 3, 2] });
   if (original.layout !== 'bh') out = builder.op('Reshape', [out, builder.op('Shape', [original.value])]);
   const type = types.get(original.value) ?? DataType.float;
   return type === DataType.float ? out : builder.op('Cast', [out], { to: type });

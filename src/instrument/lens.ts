@@ -2,7 +2,7 @@ import type { Anatomy } from '../anatomy/anatomy.ts';
 import { GraphIndex } from '../anatomy/graph-index.ts';
 import { HeadscopeError } from '../errors.ts';
 import { GraphBuilder, valueInfo } from '../onnx/build.ts';
-import { DataType, type Graph, type Model, type TensorProto } from '../onnx/model.ts';
+import { DataType, type Graph, type Model } from '../onnx/model.ts';
 
 const none = (): never => {
   throw new HeadscopeError(
@@ -68,11 +68,11 @@ export function frozenUnembeddingModel(model: Model, anatomy: Anatomy): Model {
   const g = new GraphBuilder({ opset: model.opsets.get('') ?? 13, prefix: 'headscope/frozen/' });
   const vectors = g.input('vectors', 'float32', ['rows', 'd_model']);
   const reference = g.input('reference', 'float32', ['rows', 'd_model']);
+  const index = new GraphIndex(model);
   const stored = (name: string): string => {
-    const tensor: TensorProto | undefined = model.graph.initializers.get(name) ?? constantOf(model, name);
-    if (!tensor) return none();
-    g.graph.initializers.set(name, { ...tensor, name });
-    return tensor.dataType === DataType.float ? name : g.op('Cast', [name], { to: DataType.float });
+    copyConstant(index, g.graph, name);
+    const type = anatomy.types.get(name) ?? model.graph.initializers.get(name)?.dataType;
+    return type === DataType.float ? name : g.op('Cast', [name], { to: DataType.float });
   };
   let x = vectors;
   const norm = end.finalNorm;
@@ -89,13 +89,21 @@ export function frozenUnembeddingModel(model: Model, anatomy: Anatomy): Model {
     x,
     weight.transposed ? g.op('Transpose', [matrix], { perm: [1, 0] }) : matrix,
   ]);
-  g.output(logits, 'float32', ['rows', 'vocab'], 'logits');
+  const scaled = end.factor === undefined ? logits : g.op('Mul', [logits, g.float(end.factor)]);
+  g.output(scaled, 'float32', ['rows', 'vocab'], 'logits');
   return { ...g.model(), irVersion: model.irVersion };
 }
 
-function constantOf(model: Model, name: string): TensorProto | undefined {
-  const node = model.graph.nodes.find(
-    (candidate) => candidate.opType === 'Constant' && candidate.outputs[0] === name,
-  );
-  return node?.attributes.get('value')?.tensor;
+/** Copies a stored value into a graph, with the nodes that compute it from stored ones (1 + w). */
+function copyConstant(index: GraphIndex, graph: Graph, name: string): void {
+  const { initializers } = index.model.graph;
+  if (!index.isConstant(name)) none();
+  const needed = index.ancestors(name);
+  for (const value of needed) {
+    const tensor = initializers.get(value);
+    if (tensor) graph.initializers.set(value, tensor);
+  }
+  const present = new Set(graph.nodes.flatMap((node) => node.outputs));
+  for (const node of index.model.graph.nodes)
+    if (node.outputs.some((output) => needed.has(output) && !present.has(output))) graph.nodes.push(node);
 }

@@ -15,18 +15,6 @@ export interface Known {
 /** Values larger than this are not followed; masks of short sample prompts are far below. */
 const MAX_VALUES = 1 << 17;
 
-/** Numbers computed and kept for one model; after that only shapes are followed. A hostile graph must not take the memory or the hour. */
-const MAX_NUMBERS = 1 << 25;
-
-const MAX_RANK = 64;
-
-/** True for shapes that can exist. */
-const isShape = (dims: readonly number[]): boolean =>
-  dims.length <= MAX_RANK && dims.every((dim) => Number.isSafeInteger(dim) && dim >= 0);
-
-/** True for shapes whose numbers are worth following. */
-const isSmall = (dims: readonly number[]): boolean => isShape(dims) && sizeOf(dims) <= MAX_VALUES;
-
 type Infer = (
   node: Node,
   inputs: readonly (Known | undefined)[],
@@ -52,11 +40,11 @@ function elementwiseOp(fn: (...values: number[]) => number, type?: number): Infe
   return (_, inputs) => {
     const dims = inputs.map((input) => input?.dims);
     const outType = type ?? inputs.find((input) => input)?.type ?? 0;
-    if (dims.length === 0 || dims.some((d) => d === undefined)) return [{ type: outType }];
+    if (dims.some((d) => d === undefined)) return [{ type: outType }];
     const out = broadcastDims(...(dims as number[][]));
     if (!out) return [{ type: outType }];
-    const arrays = inputs.map(nd).filter((a) => a !== undefined);
-    const known = arrays.length === inputs.length && arrays.length <= 8 && isSmall(out);
+    const arrays = inputs.map(nd);
+    const known = arrays.every((a) => a !== undefined) && sizeOf(out) <= MAX_VALUES;
     return [{ type: outType, dims: out, values: known ? elementwise(out, arrays, fn) : undefined }];
   };
 }
@@ -104,9 +92,14 @@ function reduce(fn: (values: number[]) => number): Infer {
 }
 
 const matMul: Infer = (_, [a, b]) => {
-  if (!a?.dims || !b?.dims || a.dims.length < 2 || b.dims.length < 2) return [a && { type: a.type }];
-  const batch = broadcastDims(a.dims.slice(0, -2), b.dims.slice(0, -2));
-  return [{ type: a.type, dims: batch && [...batch, a.dims[a.dims.length - 2], b.dims[b.dims.length - 1]] }];
+  if (!a?.dims?.length || !b?.dims?.length) return [a && { type: a.type }];
+  // a vector stands for a matrix with one row on the left, one column on the right; that axis goes again
+  const left = a.dims.length === 1 ? [1, ...a.dims] : a.dims;
+  const right = b.dims.length === 1 ? [...b.dims, 1] : b.dims;
+  const batch = broadcastDims(left.slice(0, -2), right.slice(0, -2));
+  const rows = a.dims.length === 1 ? [] : [left[left.length - 2]];
+  const columns = b.dims.length === 1 ? [] : [right[right.length - 1]];
+  return [{ type: a.type, dims: batch && [...batch, ...rows, ...columns] }];
 };
 
 const gather: Infer = (node, [data, indices]) => {
@@ -115,7 +108,7 @@ const gather: Infer = (node, [data, indices]) => {
   const dims = [...data.dims.slice(0, axis), ...indices.dims, ...data.dims.slice(axis + 1)];
   const source = nd(data);
   const at = nd(indices);
-  if (!source || !at || !isSmall(dims)) return [{ type: data.type, dims }];
+  if (!source || !at || sizeOf(dims) > MAX_VALUES) return [{ type: data.type, dims }];
   const rank = indices.dims.length;
   const indexStrides = at.dims.map((_, i) => sizeOf(at.dims.slice(i + 1)));
   const values = remap(dims, source, (index) => {
@@ -127,6 +120,20 @@ const gather: Infer = (node, [data, indices]) => {
     ];
   });
   return [{ type: data.type, dims, values }];
+};
+
+const gatherElements: Infer = (node, [data, indices]) => {
+  if (!data?.dims || !indices?.dims) return [data && { type: data.type, dims: indices?.dims }];
+  const axis = positive(intAttr(node, 'axis', 0), data.dims.length);
+  const source = nd(data);
+  const at = nd(indices);
+  if (!source || !at) return [{ type: data.type, dims: indices.dims }];
+  let flat = 0;
+  const values = remap(indices.dims, source, (index) => {
+    const from = positive(at.values[flat++], source.dims[axis]);
+    return index.map((value, i) => (i === axis ? from : value));
+  });
+  return [{ type: data.type, dims: indices.dims, values }];
 };
 
 const slice: Infer = (node, [x, startsIn, endsIn, axesIn, stepsIn]) => {
@@ -141,7 +148,6 @@ const slice: Infer = (node, [x, startsIn, endsIn, axesIn, stepsIn]) => {
   for (let i = 0; i < starts.length; i++) {
     const axis = positive(axes[i], x.dims.length);
     const size = x.dims[axis];
-    if (size === undefined) return [{ type: x.type }];
     step[axis] = stepsIn?.values?.[i] ?? 1;
     const clamp = (value: number, low: number, high: number): number =>
       Math.min(Math.max(value < 0 ? value + size : value, low), high);
@@ -151,7 +157,7 @@ const slice: Infer = (node, [x, startsIn, endsIn, axesIn, stepsIn]) => {
     dims[axis] = Math.max(0, Math.ceil((end - start) / step[axis]));
   }
   const source = nd(x);
-  if (!source || !isSmall(dims)) return [{ type: x.type, dims }];
+  if (!source || sizeOf(dims) > MAX_VALUES) return [{ type: x.type, dims }];
   return [
     {
       type: x.type,
@@ -179,10 +185,9 @@ const reshape: Infer = (node, [x, shape]) => {
 const transpose: Infer = (node, [x]) => {
   if (!x?.dims) return [x && { type: x.type }];
   const perm = intsAttr(node, 'perm') ?? x.dims.map((_, i) => x.dims!.length - 1 - i);
-  if (perm.length !== x.dims.length) return [{ type: x.type }];
   const dims = perm.map((axis) => x.dims![axis]);
   const source = nd(x);
-  if (!source || !isSmall(dims)) return [{ type: x.type, dims }];
+  if (!source) return [{ type: x.type, dims }];
   return [
     {
       type: x.type,
@@ -198,18 +203,16 @@ const transpose: Infer = (node, [x]) => {
 
 const concat: Infer = (node, inputs) => {
   const present = inputs.filter((input) => input !== undefined);
-  if (present.length === 0 || present.length !== inputs.length || present.some((input) => !input.dims))
+  if (present.length !== inputs.length || present.some((input) => !input.dims))
     return [present[0] && { type: present[0].type }];
   const shapes = present.map((input) => input.dims as readonly number[]);
   const rank = shapes[0].length;
   const axis = positive(intAttr(node, 'axis', 0), rank);
-  const fits = (shape: readonly number[]): boolean =>
-    shape.length === rank && shape.every((dim, i) => i === axis || dim === shapes[0][i]);
-  if (!(axis >= 0 && axis < rank) || !shapes.every(fits)) return [{ type: present[0].type }];
   const dims = [...shapes[0]];
   dims[axis] = shapes.reduce((sum, shape) => sum + shape[axis], 0);
   const arrays = present.map(nd);
-  if (!arrays.every((a) => a !== undefined) || !isSmall(dims)) return [{ type: present[0].type, dims }];
+  if (!arrays.every((a) => a !== undefined) || sizeOf(dims) > MAX_VALUES)
+    return [{ type: present[0].type, dims }];
   const outer = sizeOf(dims.slice(0, axis));
   const values = new Float64Array(sizeOf(dims));
   let at = 0;
@@ -238,9 +241,7 @@ const split: Infer = (node, [x, sizesIn]) => {
     const from = start;
     start += length;
     const values =
-      source && isSmall(dims)
-        ? remap(dims, source, (index) => index.map((value, d) => (d === axis ? value + from : value)))
-        : undefined;
+      source && remap(dims, source, (index) => index.map((value, d) => (d === axis ? value + from : value)));
     return { type: x.type, dims, values };
   });
 };
@@ -262,11 +263,39 @@ const squeeze: Infer = (node, [x, axesIn]) => {
   return [{ type: x.type, dims, values: x.values }];
 };
 
+const topK: Infer = (node, [x, k]) => {
+  const count = k?.values?.[0] ?? node.attributes.get('k')?.int;
+  if (!x?.dims || count === undefined) return [x && { type: x.type }, { type: DataType.int64 }];
+  const axis = positive(intAttr(node, 'axis', -1), x.dims.length);
+  const dims = x.dims.map((dim, i) => (i === axis ? count : dim));
+  return [
+    { type: x.type, dims },
+    { type: DataType.int64, dims },
+  ];
+};
+
+const arg: Infer = (node, [x]) => {
+  if (!x?.dims) return [{ type: DataType.int64 }];
+  const axis = positive(intAttr(node, 'axis', 0), x.dims.length);
+  const keep = intAttr(node, 'keepdims', 1) === 1;
+  const dims = keep ? x.dims.map((dim, i) => (i === axis ? 1 : dim)) : x.dims.filter((_, i) => i !== axis);
+  return [{ type: DataType.int64, dims }];
+};
+
+const oneHot: Infer = (node, [indices, depth, values]) => {
+  const size = depth?.values?.[0];
+  if (!indices?.dims || size === undefined) return [values && { type: values.type }];
+  const axis = positive(intAttr(node, 'axis', -1), indices.dims.length + 1);
+  return [
+    { type: values?.type ?? 0, dims: [...indices.dims.slice(0, axis), size, ...indices.dims.slice(axis)] },
+  ];
+};
+
 const expand: Infer = (_, [x, shape]) => {
   if (!x?.dims || !shape?.values) return [x && { type: x.type }];
   const dims = broadcastDims(x.dims, [...shape.values]);
   const source = nd(x);
-  if (!dims || !source || !isSmall(dims)) return [{ type: x.type, dims }];
+  if (!dims || !source || sizeOf(dims) > MAX_VALUES) return [{ type: x.type, dims }];
   return [{ type: x.type, dims, values: elementwise(dims, [source], (v) => v) }];
 };
 
@@ -280,7 +309,7 @@ const constantOfShape: Infer = (node, [shape]) => {
     {
       type,
       dims,
-      values: isSmall(dims) ? new Float64Array(sizeOf(dims)).fill(fill) : undefined,
+      values: sizeOf(dims) <= MAX_VALUES ? new Float64Array(sizeOf(dims)).fill(fill) : undefined,
     },
   ];
 };
@@ -304,7 +333,7 @@ const range: Infer = (_, [start, limit, delta]) => {
   const type = start?.type ?? 0;
   if (!start?.values || !limit?.values || !delta?.values) return [{ type }];
   const count = Math.max(0, Math.ceil((limit.values[0] - start.values[0]) / delta.values[0]));
-  if (!isSmall([count])) return [{ type, dims: [count] }];
+  if (count > MAX_VALUES) return [{ type, dims: [count] }];
   return [
     {
       type,
@@ -366,7 +395,7 @@ const tile: Infer = (_, [x, repeats]) => {
   if (!x?.dims || !repeats?.values) return [x && { type: x.type }];
   const dims = x.dims.map((dim, i) => dim * repeats.values![i]);
   const source = nd(x);
-  if (!source || !isSmall(dims)) return [{ type: x.type, dims }];
+  if (!source || sizeOf(dims) > MAX_VALUES) return [{ type: x.type, dims }];
   return [
     {
       type: x.type,
@@ -421,7 +450,14 @@ const OPS: Readonly<Record<string, Infer>> = {
   Relu: unary((x) => Math.max(0, x)),
   Identity: (_, [x]) => [x],
   Dropout: (_, [x]) => [x, x && { type: boolean, dims: x.dims }],
-  Clip: (_, [x]) => [x && { type: x.type, dims: x.dims }],
+  Clip: (node, [x, low, high]) => {
+    const [least, most] = [
+      low ? low.values?.[0] : (node.attributes.get('min')?.float ?? -Infinity),
+      high ? high.values?.[0] : (node.attributes.get('max')?.float ?? Infinity),
+    ];
+    if (!x?.values || least === undefined || most === undefined) return [x && { type: x.type, dims: x.dims }];
+    return [{ type: x.type, dims: x.dims, values: x.values.map((v) => Math.min(Math.max(v, least), most)) }];
+  },
   Cast: (node, [x]) => {
     const type = intAttr(node, 'to', 0);
     const values =
@@ -457,7 +493,7 @@ const OPS: Readonly<Record<string, Infer>> = {
   Split: split,
   Slice: slice,
   Gather: gather,
-  GatherElements: (_, [x, at]) => [x && { type: x.type, dims: at?.dims }],
+  GatherElements: gatherElements,
   GatherND: (node, [x, at]) => {
     if (!x?.dims || !at?.dims) return [x && { type: x.type }];
     const batch = intAttr(node, 'batch_dims', 0);
@@ -470,12 +506,28 @@ const OPS: Readonly<Record<string, Infer>> = {
   Tile: tile,
   Trilu: trilu,
   CumSum: cumSum,
+  TopK: topK,
+  ArgMax: arg,
+  ArgMin: arg,
+  OneHot: oneHot,
   ScatterND: same,
   ScatterElements: same,
   Softmax: same,
   LogSoftmax: same,
   Erf: same,
   Gelu: same,
+  Selu: same,
+  Elu: same,
+  LeakyRelu: same,
+  PRelu: same,
+  HardSwish: same,
+  HardSigmoid: same,
+  Mish: same,
+  Swish: same,
+  Hardmax: same,
+  LpNormalization: same,
+  InstanceNormalization: same,
+  GroupNormalization: same,
   Softplus: same,
   LayerNormalization: layerNorm,
   RMSNormalization: layerNorm,
@@ -486,9 +538,12 @@ const OPS: Readonly<Record<string, Infer>> = {
   Einsum: einsum,
   ReduceSum: reduce((v) => v.reduce((a, b) => a + b, 0)),
   ReduceMean: reduce((v) => v.reduce((a, b) => a + b, 0) / v.length),
-  ReduceMax: reduce((v) => v.reduce((a, b) => Math.max(a, b), -Infinity)),
-  ReduceMin: reduce((v) => v.reduce((a, b) => Math.min(a, b), Infinity)),
+  ReduceMax: reduce((v) => Math.max(...v)),
+  ReduceMin: reduce((v) => Math.min(...v)),
   ReduceProd: reduce((v) => v.reduce((a, b) => a * b, 1)),
+  ReduceL1: reduce((v) => v.reduce((a, b) => a + Math.abs(b), 0)),
+  ReduceSumSquare: reduce((v) => v.reduce((a, b) => a + b * b, 0)),
+  ReduceLogSumExp: reduce((v) => Math.log(v.reduce((a, b) => a + Math.exp(b), 0))),
   ReduceL2: reduce((v) => Math.sqrt(v.reduce((a, b) => a + b * b, 0))),
   Softcap: same,
   FastGelu: same,
@@ -525,10 +580,14 @@ export function knownTensor(tensor: TensorProto): Known {
   };
 }
 
-const withoutValues = (known: Known | undefined): Known | undefined =>
-  known && { type: known.type, dims: known.dims };
+/** Everything stored in a model, known once for several inferences. */
+export function knownConstants(model: Model): Map<string, Known> {
+  return new Map([...model.graph.initializers].map(([name, tensor]) => [name, knownTensor(tensor)]));
+}
 
 export interface InferOptions {
+  /** What `knownConstants` gave, when it is at hand. */
+  readonly constants?: ReadonlyMap<string, Known>;
   /** Numbers of stored tensors that are not in memory but wanted here. */
   readonly loaded?: ReadonlyMap<string, Float64Array>;
   /** Values that are taken as given instead of being computed. */
@@ -547,41 +606,25 @@ export function inferShapes(
   inputs: ReadonlyMap<string, Known>,
   options: InferOptions = {},
 ): Map<string, Known> {
-  const known = new Map<string, Known>(inputs);
+  const known = new Map<string, Known>([...(options.constants ?? knownConstants(model)), ...inputs]);
   const opset = model.opsets.get('') ?? 1;
-  let numbers = 0;
-  for (const [name, tensor] of model.graph.initializers) {
-    const values = options.loaded?.get(name);
-    if (values) known.set(name, { type: tensor.dataType, dims: tensor.dims, values });
-    else if (numbers > MAX_NUMBERS) known.set(name, { type: tensor.dataType, dims: tensor.dims });
-    else {
-      const stored = knownTensor(tensor);
-      numbers += stored.values?.length ?? 0;
-      known.set(name, stored);
-    }
-  }
+  for (const [name, values] of options.loaded ?? [])
+    known.set(name, { ...(known.get(name) as Known), values });
   for (const [name, value] of options.fixed ?? []) known.set(name, value);
   for (const node of model.graph.nodes) {
     if (options.only && !options.only.has(node)) continue;
-    const infer = Object.hasOwn(OPS, node.opType) ? OPS[node.opType] : undefined;
+    const infer = OPS[node.opType];
     if (!infer) continue;
-    const given = node.inputs.map((name) => (name === '' ? undefined : known.get(name)));
-    // Reductions read much and give little; everything else costs about what it gives.
-    if (node.opType.startsWith('Reduce')) numbers += given[0]?.values?.length ?? 0;
-    const shapesOnly = numbers > MAX_NUMBERS;
-    const results = infer(node, shapesOnly ? given.map(withoutValues) : given, opset);
+    const results = infer(
+      node,
+      node.inputs.map((name) => (name === '' ? undefined : known.get(name))),
+      opset,
+    );
     results?.forEach((result, i) => {
       const output = node.outputs[i];
       if (!result || !output || options.fixed?.has(output)) return;
-      const { type, dims, values } = result;
-      if (!dims || !isShape(dims)) {
-        known.set(output, { type });
-        return;
-      }
-      const kept =
-        values && values.length <= MAX_VALUES && values.length === sizeOf(dims) ? values : undefined;
-      if (kept && kept !== given[0]?.values) numbers += kept.length;
-      known.set(output, { type, dims, values: kept });
+      const values = result.values && result.values.length <= MAX_VALUES ? result.values : undefined;
+      known.set(output, { type: result.type, dims: result.dims, values });
     });
   }
   return known;

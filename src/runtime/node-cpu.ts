@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { HeadscopeError } from '../errors.ts';
-import type { Device, RunnableModel, Session, Tensor } from './device.ts';
-import { fromOrt, runtimeError, toOrtType } from './ort-tensor.ts';
+import type { Device, RunnableModel, Session } from './device.ts';
+import { runtimeError, wrapSession } from './ort-session.ts';
 
 type Ort = typeof import('onnxruntime-node');
 
@@ -57,32 +57,12 @@ export function nodeDevice(kind: 'cpu' | 'webgpu', options: { threads?: number }
           sessionOptions(kind, options.threads, model.folder),
         );
       } catch (cause) {
-        throw runtimeError('load-failed', 'ONNX Runtime cannot load this model', cause);
+        throw runtimeError('load-failed', cause);
       }
-      return wrapSession(ort, session);
+      return wrapSession(
+        session,
+        (type, data, dims) => new ort.Tensor(type as 'float32', data as Float32Array, dims),
+      );
     },
-  };
-}
-
-function wrapSession(ort: Ort, session: import('onnxruntime-node').InferenceSession): Session {
-  return {
-    inputNames: session.inputNames,
-    outputNames: session.outputNames,
-    async run(feeds, fetches) {
-      const ortFeeds: Record<string, import('onnxruntime-node').Tensor> = {};
-      for (const [name, tensor] of Object.entries(feeds)) {
-        ortFeeds[name] = new ort.Tensor(toOrtType(tensor), tensor.data as never, [...tensor.dims]);
-      }
-      let outputs: Awaited<ReturnType<typeof session.run>>;
-      try {
-        outputs = await session.run(ortFeeds, [...fetches]);
-      } catch (cause) {
-        throw runtimeError('run-failed', 'ONNX Runtime could not run the model', cause);
-      }
-      const result: Record<string, Tensor> = {};
-      for (const name of fetches) result[name] = fromOrt(outputs[name]);
-      return result;
-    },
-    release: () => session.release(),
   };
 }

@@ -1,6 +1,6 @@
-import type { Device, RunnableModel, Session, Tensor } from './device.ts';
+import type { Device, RunnableModel } from './device.ts';
 import { HeadscopeError } from '../errors.ts';
-import { fromOrt, runtimeError, toOrtType } from './ort-tensor.ts';
+import { runtimeError, wrapSession } from './ort-session.ts';
 
 type Ort = typeof import('onnxruntime-web');
 
@@ -54,32 +54,13 @@ export async function wasmDevice(options: { threads?: number } = {}): Promise<De
           externalData,
           logSeverityLevel: 4,
         });
-        return wrap(ort, session);
+        return wrapSession(
+          session,
+          (type, data, dims) => new ort.Tensor(type as 'float32', data as Float32Array, dims),
+        );
       } catch (cause) {
-        throw runtimeError('load-failed', 'ONNX Runtime cannot load this model', cause);
+        throw runtimeError('load-failed', cause);
       }
     },
-  };
-}
-
-function wrap(ort: Ort, session: import('onnxruntime-web').InferenceSession): Session {
-  return {
-    inputNames: session.inputNames,
-    outputNames: session.outputNames,
-    async run(feeds, fetches) {
-      const ortFeeds: Record<string, import('onnxruntime-web').Tensor> = {};
-      for (const [name, tensor] of Object.entries(feeds))
-        ortFeeds[name] = new ort.Tensor(toOrtType(tensor), tensor.data as never, [...tensor.dims]);
-      let outputs: Awaited<ReturnType<typeof session.run>>;
-      try {
-        outputs = await session.run(ortFeeds, [...fetches]);
-      } catch (cause) {
-        throw runtimeError('run-failed', 'ONNX Runtime could not run the model', cause);
-      }
-      const result: Record<string, Tensor> = {};
-      for (const name of fetches) result[name] = fromOrt(outputs[name]);
-      return result;
-    },
-    release: () => session.release(),
   };
 }

@@ -5,7 +5,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from taps import LayerNorm, note_attention, put
+from taps import LayerNorm, note_attention, put, tapped
 
 
 class BertLayer(nn.Module):
@@ -100,5 +100,10 @@ class TorchEncoder(nn.Module):
         x = x if self.c["batch_first"] else x.transpose(0, 1)
         for i, layer in enumerate(self.layers):
             put("resid_pre", i, x if self.c["batch_first"] else x.transpose(0, 1))
+            if tapped():
+                y = layer.norm1(x) if self.c["norm_first"] else x
+                a, p = layer.self_attn(y, y, y, average_attn_weights=False)
+                put("pattern", i, p)
+                put("resid_mid", i, (x + a) if self.c["batch_first"] else (x + a).transpose(0, 1))
             x = layer(x)
         return self.head(x if self.c["batch_first"] else x.transpose(0, 1))

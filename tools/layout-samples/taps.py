@@ -19,6 +19,11 @@ def put(site, layer, value):
     return value
 
 
+def tapped():
+    """True while `capture` runs."""
+    return _kept is not None
+
+
 def capture(model, *args):
     """Runs the model once; returns its outputs and the values noted, by (site, layer)."""
     global _kept

@@ -95,8 +95,9 @@ ZOO = {
     "einsum-bqhd": (Odd, sizes(4, 6, style="einsum"), [IDS], 14, {**GPT, "tied": False}),
     "deberta": (Odd, sizes(4, 4, style="deberta", span=6, causal=False), [IDS], 14, {**GPT, "tied": False, "causal": False}),
     "latent": (Odd, sizes(4, 4, style="latent", nope=4, pe=2, dv=3, rank=8), [IDS], 14, {**GPT, "tied": False}),
-    "gated": (Odd, sizes(4, 4, style="gated"), [IDS], 14, {**GPT, "tied": False, "missing": ["result", "resid_pre"]}),
+    "gated": (Odd, sizes(4, 4, style="gated"), [IDS], 14, {**GPT, "tied": False, "missing": ["result"]}),
     "cosine": (Odd, sizes(4, 4, style="cosine"), [IDS], 14, {**GPT, "tied": False}),
-    "albert": (Odd, sizes(4, 4, style="plain", share=True, embed=10, layers=3), [IDS], 14, {**GPT, "tied": False}),
+    "albert": (Odd, sizes(4, 4, style="plain", share=True, embed=10, layers=3), [IDS], 14,
+               {**GPT, "tied": False, "finalNorm": None}),
     "two-mlps": (Odd, sizes(4, 4, style="plain", two_mlps=True, layer_scale=True), [IDS], 14, {**GPT, "tied": False}),
 }

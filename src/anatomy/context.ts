@@ -1,0 +1,88 @@
+import { inferShapes, type Known } from '../onnx/infer.ts';
+import type { Model, Node } from '../onnx/model.ts';
+import type { InputRole } from './anatomy.ts';
+import { isTokens, type Shapes } from './axes.ts';
+import type { GraphIndex } from './graph-index.ts';
+import { sampleInputs } from './sample-inputs.ts';
+
+/** A token id that is neither padding nor another special token in any usual vocabulary, where there are as many. */
+const ORDINARY_TOKEN = 11;
+
+/**
+ * The longest prompt the graph can take. Two things limit it: a stored table or mask that is cut to the prompt's length, and a stored table
+ * in which positions are looked up (some tables start with reserved rows). Undefined when nothing does.
+ */
+export function readContext(
+  model: Model,
+  index: GraphIndex,
+  shapes: Shapes,
+  roles: readonly InputRole[],
+): number | undefined {
+  const limits = model.graph.nodes.flatMap((node) => cutLimit(index, shapes, node));
+  limits.push(...lookupLimits(model, index, shapes, roles));
+  const { tokens } = shapes.fixed;
+  if (tokens !== undefined) limits.push(tokens);
+  return limits.length ? Math.min(...limits) : undefined;
+}
+
+/** Rows of a stored tensor that is sliced to one entry per token. */
+function cutLimit(index: GraphIndex, shapes: Shapes, node: Node): number[] {
+  if (node.opType !== 'Slice' || !index.isConstant(node.inputs[0])) return [];
+  const whole = shapes.known.get(node.inputs[0])?.dims;
+  const axes = shapes.axes(node.outputs[0]);
+  if (!whole || !axes) return [];
+  return axes.flatMap((axis, i) => (isTokens(axis) && whole[i] > 1 ? [whole[i]] : []));
+}
+
+function lookupLimits(
+  model: Model,
+  index: GraphIndex,
+  shapes: Shapes,
+  roles: readonly InputRole[],
+): number[] {
+  const lookups = model.graph.nodes.filter((node) => {
+    if (node.opType !== 'Gather' || (node.attributes.get('axis')?.int ?? 0) !== 0) return false;
+    const table = index.isConstant(node.inputs[0]) ? shapes.known.get(node.inputs[0])?.dims : undefined;
+    return table !== undefined && table.length >= 2 && isTokens(shapes.axes(node.inputs[1])?.at(-1));
+  });
+  if (lookups.length === 0) return [];
+  const positions = positionsUsed(model, index, shapes, roles, lookups);
+  return lookups.flatMap((node, i) => {
+    const at = positions[i];
+    const rows = shapes.known.get(node.inputs[0])!.dims![0];
+    return at !== undefined && at >= 0 ? [rows - at] : [];
+  });
+}
+
+/** For each lookup, the row in which the first position stands when rows count positions; undefined for other lookups. */
+function positionsUsed(
+  model: Model,
+  index: GraphIndex,
+  shapes: Shapes,
+  roles: readonly InputRole[],
+  lookups: readonly Node[],
+): (number | undefined)[] {
+  // Some models count positions along the tokens that are no padding, so the tokens need values here.
+  const inputs = sampleInputs(roles, shapes.sizes);
+  for (const role of roles) {
+    const known = inputs.get(role.name);
+    if (role.role !== 'tokens' || !known?.dims) continue;
+    const size = known.dims.reduce((product, dim) => product * dim, 1);
+    inputs.set(role.name, { ...known, values: new Float64Array(size).fill(ORDINARY_TOKEN) });
+  }
+  const only = new Set<Node>();
+  for (const node of lookups)
+    for (const value of index.ancestors(node.inputs[1])) {
+      const maker = index.producer(value);
+      if (maker) only.add(maker);
+    }
+  const start = new Map<string, Known>([...shapes.known, ...inputs]);
+  const known = inferShapes(model, start, { constants: new Map(), only });
+  return lookups.map((node) => {
+    const values = known.get(node.inputs[1])?.values;
+    const length = shapes.sizes.tokens;
+    if (!values || length < 2 || values.length % length !== 0) return undefined;
+    const counts = values.every((value, i) => value === values[0] + (i % length));
+    return counts ? values[0] : undefined;
+  });
+}

@@ -1,0 +1,57 @@
+import type { Known } from '../onnx/infer.ts';
+import type { InputRole } from './anatomy.ts';
+
+/** How much is fed: prompts, tokens each, and positions of an encoder's output. */
+export interface Sizes {
+  readonly batch: number;
+  readonly tokens: number;
+  readonly source: number;
+}
+
+/** What the inputs look like for prompts of some size: shapes, and numbers where they are known. */
+export function sampleInputs(roles: readonly InputRole[], sizes: Sizes): Map<string, Known> {
+  const { batch, tokens } = sizes;
+  const known = new Map<string, Known>();
+  for (const input of roles) {
+    const whole = (dims: readonly number[], value: (i: number) => number): Known => ({
+      type: input.type,
+      dims,
+      values: Float64Array.from({ length: dims.reduce((product, dim) => product * dim, 1) }, (_, i) =>
+        value(i),
+      ),
+    });
+    known.set(input.name, sampleInput(input, whole, batch, tokens, sizes));
+  }
+  return known;
+}
+
+function sampleInput(
+  input: InputRole,
+  whole: (dims: readonly number[], value: (i: number) => number) => Known,
+  batch: number,
+  tokens: number,
+  sizes: Sizes,
+): Known {
+  switch (input.role) {
+    case 'tokens':
+      return { type: input.type, dims: [batch, tokens] };
+    case 'mask':
+      return whole([batch, tokens], () => 1);
+    case 'positions':
+      return whole(input.rank === 1 ? [tokens] : [batch, tokens], (i) => i % tokens);
+    case 'segments':
+      return whole([batch, tokens], () => 0);
+    case 'past':
+      return whole(
+        input.dims.map((dim) => (dim === 'batch' ? batch : dim)),
+        () => 0,
+      );
+    case 'flag':
+      return whole(input.dims, () => 0);
+    case 'unknown':
+      return {
+        type: input.type,
+        dims: input.measures?.map((measure) => (typeof measure === 'number' ? measure : sizes[measure])),
+      };
+  }
+}

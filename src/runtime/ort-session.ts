@@ -1,0 +1,77 @@
+import { HeadscopeError } from '../errors.ts';
+import type { ElementType, Session, Tensor, TensorBytes } from './device.ts';
+
+/** The part of ONNX Runtime's tensors that both its packages share. */
+interface OrtTensor {
+  readonly type: string;
+  readonly dims: readonly number[];
+  readonly data: unknown;
+}
+
+/** The part of ONNX Runtime's sessions that both its packages share. */
+interface OrtSession {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  run(feeds: never, fetches: readonly string[]): Promise<Readonly<Record<string, OrtTensor>>>;
+  release(): Promise<void>;
+}
+
+/** A plain tensor from ONNX Runtime's; float16 comes as Float16Array on newer engines and as raw bits on Node 20. */
+function plainTensor(tensor: OrtTensor): Tensor {
+  let data = tensor.data as TensorBytes;
+  if (tensor.type === 'float16' && !(data instanceof Uint16Array)) {
+    const view = data as unknown as Uint16Array;
+    data = new Uint16Array(view.buffer, view.byteOffset, view.byteLength / 2);
+  }
+  return { type: tensor.type as ElementType, dims: tensor.dims, data };
+}
+
+/**
+ * Turns what ONNX Runtime throws into one sentence; running out of memory and a missing GPU have codes of their own.
+ */
+export function runtimeError(code: 'load-failed' | 'run-failed', cause: unknown): HeadscopeError {
+  const what =
+    code === 'load-failed' ? 'ONNX Runtime cannot load this model' : 'ONNX Runtime could not run the model';
+  const detail = (cause instanceof Error ? cause.message : String(cause)).split('\n')[0].slice(0, 400);
+  if (/Failed to get a WebGPU adapter|No supported adapters/i.test(detail)) {
+    return new HeadscopeError(
+      'no-gpu',
+      'There is no GPU here that WebGPU can use. Use --device cpu, or install a Vulkan driver.',
+      1,
+      { cause },
+    );
+  }
+  if (/bad_alloc|out of memory|Failed to allocate|allocation failed/i.test(detail)) {
+    return new HeadscopeError(
+      'out-of-memory',
+      `There is not enough memory: ${detail}. Capture fewer layers or shorter prompts, or use --device cpu.`,
+      1,
+      { cause },
+    );
+  }
+  return new HeadscopeError(code, `${what}: ${detail}`, code === 'load-failed' ? 2 : 1, { cause });
+}
+
+/** A session of either ONNX Runtime package as the program's own. `tensor` makes one of that package's tensors. */
+export function wrapSession(
+  session: OrtSession,
+  tensor: (type: ElementType, data: TensorBytes, dims: readonly number[]) => unknown,
+): Session {
+  return {
+    inputNames: session.inputNames,
+    outputNames: session.outputNames,
+    async run(feeds, fetches) {
+      const given = Object.fromEntries(
+        Object.entries(feeds).map(([name, { type, data, dims }]) => [name, tensor(type, data, dims)]),
+      );
+      let outputs: Readonly<Record<string, OrtTensor>>;
+      try {
+        outputs = await session.run(given as never, fetches);
+      } catch (cause) {
+        throw runtimeError('run-failed', cause);
+      }
+      return Object.fromEntries(fetches.map((name) => [name, plainTensor(outputs[name])]));
+    },
+    release: () => session.release(),
+  };
+}
