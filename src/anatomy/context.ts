@@ -19,10 +19,10 @@ export function readContext(
   roles: readonly InputRole[],
 ): number | undefined {
   const limits = model.graph.nodes.flatMap((node) => cutLimit(index, shapes, node));
-  limits.push(...lookupLimits(model, index, shapes, roles));
+  for (const limit of lookupLimits(model, index, shapes, roles)) limits.push(limit);
   const { tokens } = shapes.fixed;
   if (tokens !== undefined) limits.push(tokens);
-  return limits.length ? Math.min(...limits) : undefined;
+  return limits.length ? limits.reduce((least, limit) => Math.min(least, limit)) : undefined;
 }
 
 /** Rows of a stored tensor that is sliced to one entry per token. */

@@ -1,3 +1,4 @@
+import { HeadscopeError } from '../errors.ts';
 import type { Model } from '../onnx/model.ts';
 import type { ByteSource } from '../onnx/source.ts';
 import type { Anatomy, Block, Unrecognised } from './anatomy.ts';
@@ -15,11 +16,15 @@ import { findOutputProjection } from './output-projection.ts';
 import { StreamReader } from './stream.ts';
 import { readUnembedding } from './unembedding.ts';
 
+/** Far more than the deepest model has blocks. */
+const MAX_SOFTMAXES = 10_000;
+
 /**
  * Finds every attention block of a model by following data, never by names.
  *
  * @param model a checked model whose fused operators have been rewritten into their parts
  * @param sources open files by name, for stored masks
+ * @throws HeadscopeError `too-complex` for a graph that no exporter writes
  */
 export async function readAnatomy(model: Model, sources: ReadonlyMap<string, ByteSource>): Promise<Anatomy> {
   const index = new GraphIndex(model);
@@ -27,9 +32,14 @@ export async function readAnatomy(model: Model, sources: ReadonlyMap<string, Byt
   const fixed = readFixedSizes(index, inputs);
   const shapes = new Shapes(model, inputs, fixed);
   const unrecognised: Unrecognised[] = [];
+  const softmaxes = model.graph.nodes.filter((node) => node.opType === 'Softmax');
+  if (softmaxes.length > MAX_SOFTMAXES)
+    throw new HeadscopeError(
+      'too-complex',
+      `The graph has ${softmaxes.length} softmaxes; at most ${MAX_SOFTMAXES} attention blocks can be read. Export the model with all heads of a layer in one tensor.`,
+    );
   const cores: AttentionCore[] = [];
-  for (const node of model.graph.nodes) {
-    if (node.opType !== 'Softmax') continue;
+  for (const node of softmaxes) {
     const finding = readCore(index, shapes, node);
     if ('core' in finding) cores.push(finding.core);
     else
@@ -39,7 +49,7 @@ export async function readAnatomy(model: Model, sources: ReadonlyMap<string, Byt
         why: finding.why,
       });
   }
-  unrecognised.push(...notLookedInto(model));
+  for (const part of notLookedInto(model)) unrecognised.push(part);
   for (const input of inputs) {
     if (input.role === 'unknown')
       unrecognised.push({

@@ -69,6 +69,26 @@ command(
   .option('--length <n>', 'tokens of the repeated segment', parseNumber('length', 2, 100_000, true))
   .action(later(async () => (await import('./commands/profile.ts')).profile));
 
+command('circuit', 'which heads do a task: sparse-autoencoder codes, p-values, causal check')
+  .option('--task <file>', 'positive and corrupted prompts in JSON Lines')
+  .option('--method <name>', 'headscope, or published (O’Neill & Bui 2024)', 'headscope')
+  .option('--position <name>', 'head outputs averaged over positions (mean) or at the last one', 'mean')
+  .option('--latents <n>', 'latents of the autoencoder (200)', parseNumber('latents', 2, 65_536, true))
+  .option('--lambda <x>', 'sparsity (0.02)', parseNumber('lambda', 0))
+  .option('--epochs <n>', 'training steps (500)', parseNumber('epochs', 1, 1e6, true))
+  .option(
+    '--train-prompts <n>',
+    'prompts that an autoencoder is trained on (10)',
+    parseNumber('train-prompts', 1, 1e6, true),
+  )
+  .option('--seeds <n>', 'autoencoders (5)', parseNumber('seeds', 1, 1000, true))
+  .option('--permutations <n>', 'label permutations (999)', parseNumber('permutations', 19, 1e6, true))
+  .option('--fdr <x>', 'false-discovery rate of the circuit (0.05)', parseNumber('fdr', 0, 1))
+  .option('--verify', 'ablate and patch every head, and measure faithfulness')
+  .option('--truth <file>', 'a known circuit, to compare with')
+  .option('--truth-task <name>', 'which task of that file')
+  .action(later(async () => (await import('./commands/circuit.ts')).circuit));
+
 const calibrate = program.command('calibrate').description('attention calibration: act, var');
 
 command('act', 'ACT: head search on a labelled set, held-out evaluation', calibrate)

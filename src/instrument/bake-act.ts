@@ -4,7 +4,7 @@ import { sortNodes } from '../onnx/check.ts';
 import { GraphBuilder } from '../onnx/build.ts';
 import { DataType, type Graph, type Model } from '../onnx/model.ts';
 import { applyAct } from './edit-pattern.ts';
-import { canonical, restore } from './instrument.ts';
+import { canonical, restore } from './values.ts';
 import type { HeadRef } from './runner.ts';
 
 export interface ActRule {

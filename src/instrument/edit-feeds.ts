@@ -230,6 +230,7 @@ export function editFeeds(
     const varOn = new Float32Array(varHere.length ? batch.rows.length * block.heads : 1);
     for (const { row, edit } of varHere) varOn[row * block.heads + edit.head] = 1;
     put('var_on', varHere.length ? floats(varOn, batch.rows.length, block.heads) : floats(varOn, 1, 1));
+    if (pattern.length) set.add('edit_scale');
     if (mask.length) set.add('edit_mask');
     if (act.length) set.add('edit_act');
     if (varHere.length) set.add('edit_var');

@@ -1,15 +1,29 @@
-import { canonical, gated, normalised, restore, type LayerContext } from './instrument.ts';
 import type { GraphBuilder } from '../onnx/build.ts';
+import type { BlockContext } from './block.ts';
 import type { Names, Switch } from './names.ts';
+import { canonical, elementType, gated, noChange, normalised, nothing, restore } from './values.ts';
+
+/** The edited pattern and what follows from it; `pattern` has no elements while no edit of patterns is on. */
+export interface EditedPattern {
+  /** float32 [batch, head, query, key] */
+  readonly pattern: string;
+  /** max |after − before| per [batch, head] */
+  readonly change: string;
+  /** z of the edited pattern, as the model computes it */
+  readonly z: string;
+}
 
 /**
- * Edits of the attention pattern, in this order: scale and add, mask, ACT, VAR. Values named here are [batch, head, query, key];
- * the settings of a head are in [batch, head, n] inputs whose first column says whether the edit applies to that head.
- *
- * Leaves `pattern_canonical` (float32 [batch, head, query, key]) and `pattern_change` (max |after − before| per [batch, head]).
- * @returns the edited pattern in the model's own shape
+ * Edits of the attention pattern, in this order: scale and add, mask, ACT, VAR; then z from what they give. Values named here are
+ * [batch, head, query, key]; the settings of a head are in [batch, head, n] inputs whose first column says whether the edit applies to it.
+ * @param mix adds the node that makes z from a pattern in the model's own shape
  */
-export function editPattern(context: LayerContext, condition: (name: Switch) => string): string {
+export function editPattern(
+  on: GraphBuilder,
+  context: BlockContext,
+  condition: (name: Switch) => string,
+  mix: (body: GraphBuilder, pattern: string) => string,
+): EditedPattern {
   const { builder: g, names, block, types } = context;
   const at = (what: string): string => names.layer(block.layer, what);
   g.input(at('pattern_scale'), 'float32', ['ps_b', 'ps_h', 'ps_q', 'ps_k']);
@@ -18,30 +32,30 @@ export function editPattern(context: LayerContext, condition: (name: Switch) => 
   g.input(at('mask_allowed'), 'float32', ['ma_b', 'ma_h', 'ma_q', 'ma_k']);
   g.input(at('act'), 'float32', ['act_b', 'act_h', 3]);
   g.input(at('var_on'), 'float32', ['vo_b', 'vo_h']);
-  const mask = condition('edit_mask');
-  const act = condition('edit_act');
-  const varOn = block.residPre !== undefined ? condition('edit_var') : undefined;
+  const result = { pattern: on.unique('pattern'), change: on.unique('pattern_change'), z: on.unique('z') };
   gated(
-    g,
+    on,
     condition('edit_pattern'),
-    [at('pattern_canonical'), at('pattern_change')],
+    [result.pattern, result.change, result.z],
     (body) => {
       const before = canonical(body, block.pattern, types);
-      let pattern = body.op('Add', [body.op('Mul', [before, at('pattern_scale')]), at('pattern_add')]);
-      const step = (on: string, edit: (inner: GraphBuilder, value: string) => string): void => {
+      let pattern = before;
+      const step = (name: Switch, edit: (inner: GraphBuilder, value: string) => string): void => {
         const input = pattern;
-        const output = body.unique('pattern');
+        pattern = body.unique('pattern');
         gated(
           body,
-          on,
-          [output],
+          condition(name),
+          [pattern],
           (inner) => [edit(inner, input)],
-          (inner) => [inner.op('Identity', [input])],
+          () => [input],
         );
-        pattern = output;
       };
-      step(mask, (inner, value) => applyMask(inner, value, at('mask_on'), at('mask_allowed')));
-      step(act, (inner, value) =>
+      step('edit_scale', (inner, value) =>
+        inner.op('Add', [inner.op('Mul', [value, at('pattern_scale')]), at('pattern_add')]),
+      );
+      step('edit_mask', (inner, value) => applyMask(inner, value, at('mask_on'), at('mask_allowed')));
+      step('edit_act', (inner, value) =>
         applyAct(inner, value, {
           on: column(inner, at('act'), 0),
           threshold: column(inner, at('act'), 1),
@@ -51,23 +65,22 @@ export function editPattern(context: LayerContext, condition: (name: Switch) => 
           sinkable: overKeys(inner, names.global('sinkable')),
         }),
       );
-      if (varOn !== undefined) {
-        const residual = block.residPre as string;
-        step(varOn, (inner, value) =>
+      const residual = block.residPre;
+      if (residual !== undefined)
+        step('edit_var', (inner, value) =>
           applyVar(inner, value, normalised(inner, residual, types), at('var_on'), names),
         );
-      }
+      const size = body.op('Abs', [body.op('Sub', [pattern, before])]);
       return [
         pattern,
-        body.reduce('ReduceMax', body.op('Abs', [body.op('Sub', [pattern, before])]), [2, 3], false),
+        body.reduce('ReduceMax', size, [2, 3], false),
+        mix(body, restore(body, pattern, block.pattern, types)),
       ];
     },
-    (body) => {
-      const value = canonical(body, block.pattern, types);
-      return [value, body.constant(new Float32Array(1), [1, 1])];
-    },
+    (body) => [nothing(body), noChange(body), mix(body, block.pattern.value)],
+    ['float32', 'float32', elementType(types, block.z.value)],
   );
-  return restore(g, at('pattern_canonical'), block.pattern, types);
+  return result;
 }
 
 /** [batch, head] → [batch, head, 1, 1] > 0 */

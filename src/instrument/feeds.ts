@@ -58,10 +58,15 @@ const TYPES: Readonly<Record<number, ElementType>> = {
   [DataType.int8]: 'int8',
 };
 
+/** The file says how large its fixed inputs are; it may ask for any size. */
+const MAX_FED = 1 << 28;
+
 /** A tensor of an ONNX type filled with small whole numbers. */
 function wholeTensor(onnxType: number, dims: readonly number[], value: (i: number) => number): Tensor {
   const type = TYPES[onnxType];
   const size = dims.reduce((product, dim) => product * dim, 1);
+  if (!(size <= MAX_FED))
+    throw new HeadscopeError('not-supported', `An input of the model wants ${size} numbers, more than can be fed.`);
   switch (type) {
     case 'int64':
       return { type, dims, data: BigInt64Array.from({ length: size }, (_, i) => BigInt(value(i))) };

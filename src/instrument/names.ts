@@ -21,7 +21,9 @@ export class Names {
 
 /** Switches of one layer: what they turn on is not computed while they are off. */
 export const SWITCHES = [
-  'edit_pattern',
+  'block', // any of the others
+  'edit_pattern', // any of the next four
+  'edit_scale',
   'edit_act',
   'edit_var',
   'edit_mask',

@@ -76,7 +76,8 @@ function planOf(engine: Engine, request: RunRequest): Plan {
 /** Bytes a row takes at its peak: captured sites, the largest intermediate tensors, logits. */
 function bytesPerRow(engine: Engine, plan: Plan, length: number): number {
   const { blocks } = engine.anatomy;
-  let numbers = 3 * length * engine.shape.vocab + length * length * 3;
+  const logits = plan.request.logits === 'all' || !engine.instrumented.logitRows ? length : 1;
+  let numbers = 3 * logits * engine.shape.vocab + length * length * 3;
   for (const block of blocks) {
     const square = block.heads * length * length;
     const wide = block.heads * length * block.headDim;
@@ -147,6 +148,11 @@ function checkRows(engine: Engine, request: RunRequest): void {
   });
 }
 
+// One object each, so that the runtime's own copy of them is made once.
+const ON: Tensor = { type: 'bool', dims: [], data: Uint8Array.of(1) };
+const OFF: Tensor = { type: 'bool', dims: [], data: Uint8Array.of(0) };
+const NO_FEATURES: Tensor = { type: 'float32', dims: [1, 1, 3], data: new Float32Array(3) };
+
 /** Feeds for every input of the instrumented graph. */
 function buildFeeds(engine: Engine, plan: Plan, batch: Batch): Record<string, Tensor> {
   const { anatomy, instrumented } = engine;
@@ -154,24 +160,27 @@ function buildFeeds(engine: Engine, plan: Plan, batch: Batch): Record<string, Te
   const summaries = plan.request.summaries === true;
   const edits = editFeeds(anatomy.blocks, names, batch);
   const feeds: Record<string, Tensor> = { ...modelFeeds(anatomy, batch), ...edits.feeds };
-  const flag = (name: string, on: boolean): void =>
-    void (feeds[name] = { type: 'bool', dims: [], data: Uint8Array.of(on ? 1 : 0) });
+  let overAll: Tensor | undefined;
+  let overLater: Tensor | undefined;
+  let residBefore = false; // what a block leaves in the stream is captured inside the next block
   for (const block of anatomy.blocks) {
     const on = edits.on[block.layer];
     if (summaries) on.add('summaries');
     for (const [site, layers] of plan.taps) if (layers.has(block.layer)) on.add(SITE_SWITCH[site]);
-    for (const name of instrumented.switches[block.layer]) flag(names.layer(block.layer, name), on.has(name));
-    feeds[names.layer(block.layer, 'inverse_count')] = perToken(
-      batch,
-      (_, k, length) => 1 / (block.causal === false ? length : length - k),
-    );
+    if (on.size > 0 || residBefore) on.add('block');
+    residBefore = on.has('tap_resid');
+    for (const name of instrumented.switches[block.layer])
+      feeds[names.layer(block.layer, name)] = on.has(name) ? ON : OFF;
+    feeds[names.layer(block.layer, 'inverse_count')] =
+      block.causal === false
+        ? (overAll ??= perToken(batch, (_row, _k, length) => 1 / length))
+        : (overLater ??= perToken(batch, (_, k, length) => 1 / (length - k)));
   }
   feeds[names.global('valid')] = perToken(batch, () => 1);
   feeds[names.global('sinkable')] = perToken(batch, (_, k) => (k >= 1 ? 1 : 0));
-  feeds[names.global('features')] = summaries
-    ? pairFeatures(batch)
-    : { type: 'float32', dims: [1, 1, 3], data: new Float32Array(3) };
-  if (instrumented.finalMax) flag(names.global('final_summaries'), summaries);
+  feeds[names.global('features')] = summaries ? pairFeatures(batch) : NO_FEATURES;
+  if (instrumented.finalMax) feeds[names.global('final_summaries')] = summaries ? ON : OFF;
+  if (instrumented.logitRows) feeds[instrumented.logitRows] = logitRows(plan, batch);
   if (instrumented.lastLogits) {
     feeds[names.global('last')] = {
       type: 'int64',
@@ -180,6 +189,16 @@ function buildFeeds(engine: Engine, plan: Plan, batch: Batch): Record<string, Te
     };
   }
   return feeds;
+}
+
+/** Positions whose logits are worked out, [batch, n, 1]: all of them, or each row's last. */
+function logitRows(plan: Plan, batch: Batch): Tensor {
+  const rows = batch.rows.length;
+  const all = plan.request.logits === 'all';
+  const data = all
+    ? BigInt64Array.from({ length: rows * batch.width }, (_, i) => BigInt(i % batch.width))
+    : BigInt64Array.from(batch.lengths, (length) => BigInt(length - 1));
+  return { type: 'int64', dims: [rows, all ? batch.width : 1, 1], data };
 }
 
 /** Names of the outputs to copy out for a batch. */
@@ -228,12 +247,24 @@ async function runBatch(
   }
 }
 
-const hasNaN = (values: Float32Array): boolean => {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += values[i] * 0; // NaN and ±∞ make NaN; −∞ for a masked word is allowed
-  if (!Number.isNaN(sum)) return false;
+/** NaN or +∞ anywhere; −∞ for a word that cannot follow is allowed. */
+function hasNaN(values: Float32Array): boolean {
+  // A sum in float64 is finite when all its float32 terms are. Four sums, since each addition waits for the one before.
+  let a = 0;
+  let b = 0;
+  let c = 0;
+  let d = 0;
+  const whole = values.length - (values.length % 4);
+  for (let i = 0; i < whole; i += 4) {
+    a += values[i];
+    b += values[i + 1];
+    c += values[i + 2];
+    d += values[i + 3];
+  }
+  for (let i = whole; i < values.length; i++) a += values[i];
+  if (Number.isFinite(a + b + c + d)) return false;
   return values.some((value) => Number.isNaN(value) || value === Infinity);
-};
+}
 
 /** Runs one row again with the residual stream tapped, to say where the first number that is none appears. */
 async function nameFirstNaN(engine: Engine, batch: Batch, slot: number): Promise<never> {
@@ -290,7 +321,8 @@ function cropRow(
   const size = dims.reduce((product, dim) => product * dim, 1);
   const start = (tensor.dims[0] === 1 ? 0 : slot) * size;
   const cut = dims.map((dim, axis) => (axes[axis] === 'tokens' ? Math.min(length, dim) : dim));
-  if (cut.every((dim, axis) => dim === dims[axis])) return { dims, data: data.slice(start, start + size) };
+  if (cut.every((dim, axis) => dim === dims[axis]))
+    return { dims, data: data.length === size ? data : data.slice(start, start + size) };
   const out = new Float32Array(cut.reduce((product, dim) => product * dim, 1));
   const copy = (axis: number, from: number, to: number): void => {
     const inner = dims.slice(axis + 1).reduce((product, dim) => product * dim, 1);
@@ -390,7 +422,7 @@ function readRow(
       'tokens',
       'all',
     ]).data;
-    return kind === 'all' ? every : every.slice((tokens - 1) * e.shape.vocab);
+    return kind === 'all' || instrumented.logitRows ? every : every.slice((tokens - 1) * e.shape.vocab);
   }
 }
 

@@ -37,11 +37,11 @@ export const LIMITS = {
   rank: 64,
   nameBytes: 16_384,
   /** Everything kept in memory that is no weight: names, small tensors, unknown fields. */
-  keptBytes: 256 * 1024 * 1024,
+  keptBytes: 384 * 1024 * 1024,
 } as const;
 
-/** What an object costs besides its content: a file of empty names must not become gigabytes. */
-const OBJECT_BYTES = 64;
+/** About what things cost besides their content: a file of empty names must not become gigabytes. */
+const COST = { text: 32, bytes: 256, rawField: 512, graph: 1024, sparse: 128 } as const;
 
 interface Budget {
   nodes: number;
@@ -105,21 +105,21 @@ class ModelReader {
   }
 
   private async bytes(length: number): Promise<Uint8Array> {
-    this.keep(length + OBJECT_BYTES);
+    this.keep(length + COST.bytes);
     if (!this.cursor.has(length)) await this.cursor.fill(length);
     return this.cursor.take(length);
   }
 
   private async string(length: number): Promise<string> {
     if (length > LIMITS.nameBytes) this.cursor.fail(`a name has ${length} bytes`);
-    this.keep(length + OBJECT_BYTES);
+    this.keep(length + COST.text);
     if (!this.cursor.has(length)) await this.cursor.fill(length);
     return this.cursor.string(length);
   }
 
   /** A field copied as it stands, tag included, to be written back unread. */
   private async rawField(field: number, wire: number, length: number): Promise<Uint8Array> {
-    this.keep(2 * OBJECT_BYTES);
+    this.keep(COST.rawField);
     const head: number[] = [];
     const varint = (value: number): void => {
       let rest = value;
@@ -226,7 +226,7 @@ class ModelReader {
   }
 
   private async graph(end: number, depth: number): Promise<Graph> {
-    this.keep(16 * OBJECT_BYTES);
+    this.keep(COST.graph);
     const graph: Graph = {
       name: '',
       nodes: [],
@@ -356,7 +356,7 @@ class ModelReader {
   }
 
   private async sparseTensor(end: number, depth: number): Promise<SparseTensorProto> {
-    this.keep(2 * OBJECT_BYTES);
+    this.keep(COST.sparse);
     const out: SparseTensorProto = { dims: [] };
     await this.fields(end, depth, async (field, wire, size) => {
       const stop = this.cursor.position + size;

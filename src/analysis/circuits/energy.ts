@@ -1,5 +1,5 @@
 import type { Codes } from './codes.ts';
-import type { LabelWeights } from './scores.ts';
+import type { Labels } from './scores.ts';
 
 /** Dot products of the dictionary vectors. [latents × latents] */
 export function dictionaryGram(decoder: Float32Array, latents: number, width: number): Float32Array {
@@ -18,7 +18,7 @@ export function dictionaryGram(decoder: Float32Array, latents: number, width: nu
  * vector of the prompt's code. A head that is silent (no active latent) writes 0.
  * @param gram from `dictionaryGram`
  * @param prompts which prompts to compare
- * @param scale what one unit of activation is worth in the residual stream
+ * @param unit what 1 of activation is in the residual stream
  * @returns [prompts × prompts], symmetric, diagonal 0
  */
 export function squaredCodeDistances(
@@ -26,13 +26,13 @@ export function squaredCodeDistances(
   gram: Float32Array,
   head: number,
   prompts: ArrayLike<number>,
-  scale: number,
+  unit: number,
 ): Float32Array {
   const n = prompts.length;
   const out = new Float32Array(n * n);
   const { latents, heads } = codes;
   const code = Int32Array.from(prompts, (e) => codes.code[e * heads + head]);
-  const a = Float64Array.from(prompts, (e) => codes.activation[e * heads + head] * scale);
+  const a = Float64Array.from(prompts, (e) => codes.activation[e * heads + head] * unit);
   const own = a.map((value, i) => value * value * gram[code[i] * latents + code[i]]);
   for (let i = 0; i < n; i++)
     for (let j = 0; j < i; j++) {
@@ -42,21 +42,40 @@ export function squaredCodeDistances(
   return out;
 }
 
+/** Distances between prompts with the sums that make scoring under many labels cheap. */
+export interface Distances {
+  readonly n: number;
+  /** [n × n], symmetric, diagonal 0 */
+  readonly between: Float32Array;
+  /** [n] sum of each row */
+  readonly sums: Float64Array;
+}
+
+export function distances(between: Float32Array): Distances {
+  const n = Math.sqrt(between.length);
+  const sums = new Float64Array(n);
+  for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) sums[i] += between[i * n + j];
+  return { n, between, sums };
+}
+
 /**
- * Energy distance (Székely & Rizzo 2013) between the positives and the negatives,
- * 2·E‖Y⁺ − Y⁻‖ − E‖Y⁺ − Y⁺'‖ − E‖Y⁻ − Y⁻'‖, from the distances between prompts.
- * 0 when both have the same distribution, greater the further apart; in the unit of the distances.
- * @param distances [n × n], symmetric
- * @param labels [n]
+ * Mean energy score (Gneiting & Raftery 2007) of the positives under the distribution of the negatives,
+ * E‖Y⁺ − Y⁻‖ − ½·E‖Y⁻ − Y⁻'‖: how far off the negatives are as a forecast of a positive, in the unit of the distances. It grows with
+ * outputs that occur in positives and not in negatives, is not moved by how many prompts there are, and is least where both have the
+ * same distribution.
+ * @param labels [n], at least one positive and one negative
  */
-export function energyDistance(distances: Float32Array, labels: LabelWeights): number {
-  const n = labels.length;
-  let sum = 0;
-  for (let i = 1; i < n; i++) {
-    let row = 0;
-    const at = i * n;
-    for (let j = 0; j < i; j++) row += labels[j] * distances[at + j];
-    sum += labels[i] * row;
+export function energyScore({ n, between, sums }: Distances, labels: Labels): number {
+  const negatives: number[] = [];
+  for (let i = 0; i < n; i++) if (!labels[i]) negatives.push(i);
+  const count = negatives.length;
+  let within = 0;
+  let all = 0;
+  for (let a = 0; a < count; a++) {
+    const row = negatives[a] * n;
+    all += sums[negatives[a]];
+    for (let b = 0; b < a; b++) within += between[row + negatives[b]];
   }
-  return -2 * sum;
+  const cross = (all - 2 * within) / (count * (n - count));
+  return count > 1 ? cross - within / (count * (count - 1)) : cross;
 }

@@ -1,17 +1,16 @@
 import type { Random } from '../../random.ts';
+import { observedLabels, type Labels } from './scores.ts';
 
-/** Signs of a label permutation: +1 where a prompt counts as positive, −1 where as negative. Row-major [count, prompts]. */
+/** Random relabellings of the prompts, row-major [count, prompts]; 1 counts as positive. */
 export interface LabelPermutations {
   readonly count: number;
   readonly prompts: number;
-  readonly signs: Int8Array;
+  readonly labels: Uint8Array;
   /** How the labels were permuted: swapped within pairs, or shuffled over all prompts. */
   readonly kind: 'paired' | 'unpaired';
-  /** Smallest p-value that these permutations can give. */
-  readonly smallestP: number;
 }
 
-/** Pairs from which on swapping within pairs has enough arrangements (2^(n−1) ≥ 1024) for a useful p-value. */
+/** Pairs from which on swapping within pairs has enough arrangements (2^11) for a useful p-value. */
 const ENOUGH_PAIRS = 11;
 
 /**
@@ -29,19 +28,15 @@ export function labelPermutations(
   random: Random,
 ): LabelPermutations {
   const prompts = positives + negatives;
-  const signs = new Int8Array(count * prompts);
+  const labels = new Uint8Array(count * prompts);
   const swap = paired && positives === negatives && positives >= ENOUGH_PAIRS;
-  const labels = Array.from({ length: prompts }, (_, i) => (i < positives ? 1 : -1));
+  const observed = Array.from(observedLabels(positives, negatives));
   for (let p = 0; p < count; p++) {
-    if (!swap) signs.set(random.shuffle(labels), p * prompts);
-    else
-      for (let i = 0; i < positives; i++) {
-        const sign = random.int(2) ? 1 : -1;
-        signs[p * prompts + i] = sign;
-        signs[p * prompts + positives + i] = -sign;
-      }
+    const row = labels.subarray(p * prompts, (p + 1) * prompts);
+    if (!swap) row.set(random.shuffle(observed));
+    else for (let i = 0; i < positives; i++) row[random.int(2) ? i : positives + i] = 1;
   }
-  return { count, prompts, signs, kind: swap ? 'paired' : 'unpaired', smallestP: 1 / (count + 1) };
+  return { count, prompts, labels, kind: swap ? 'paired' : 'unpaired' };
 }
 
 /** What a permutation null says about one observed value. */
@@ -69,6 +64,19 @@ export function testAgainstNull(observed: number, permuted: Float64Array): NullT
     z: sd > 1e-12 * Math.abs(mean) ? (observed - mean) / sd : 0,
     p: (1 + asGreat) / (1 + permuted.length),
   };
+}
+
+/** Tests a statistic of the labels against its values under permuted labels. */
+export function permutationTest(
+  statistic: (labels: Labels) => number,
+  observed: number,
+  permutations: LabelPermutations,
+): NullTest {
+  const { count, prompts, labels } = permutations;
+  const permuted = Float64Array.from({ length: count }, (_, p) =>
+    statistic(labels.subarray(p * prompts, (p + 1) * prompts)),
+  );
+  return testAgainstNull(observed, permuted);
 }
 
 /**

@@ -1,16 +1,11 @@
 import type { Codes } from './codes.ts';
 
-/**
- * How the labels of prompts enter a score: one weight a prompt, 1/positives for those that count as positive and −1/negatives for
- * the others. Permuting labels permutes weights; the codes stay.
- */
-export type LabelWeights = Float64Array;
+/** One entry a prompt: 1 where it counts as positive, 0 where as negative. Permuting labels permutes these; the codes stay. */
+export type Labels = Uint8Array;
 
 /** The observed labels: positives first. */
-export function labelWeights(positives: number, negatives: number): LabelWeights {
-  return Float64Array.from({ length: positives + negatives }, (_, i) =>
-    i < positives ? 1 / positives : -1 / negatives,
-  );
+export function observedLabels(positives: number, negatives: number): Labels {
+  return new Uint8Array(positives + negatives).fill(1, 0, positives);
 }
 
 /**
@@ -19,14 +14,12 @@ export function labelWeights(positives: number, negatives: number): LabelWeights
  * @param symbols [prompts] codes of a head, or one number for each pair of codes
  * @param share divide by the number of distinct symbols, the authors' `normalise`
  */
-export function uniqueToPositives(symbols: Int32Array, labels: LabelWeights, share = false): number {
+export function uniqueToPositives(symbols: Int32Array, labels: Labels, share = false): number {
   const inNegatives = new Set<number>();
   const inPositives = new Set<number>();
-  for (let e = 0; e < symbols.length; e++) (labels[e] > 0 ? inPositives : inNegatives).add(symbols[e]);
+  for (let e = 0; e < symbols.length; e++) (labels[e] ? inPositives : inNegatives).add(symbols[e]);
   let unique = 0;
-  let common = 0;
-  for (const symbol of inPositives) if (inNegatives.has(symbol)) common++;
-  unique = inPositives.size - common;
+  for (const symbol of inPositives) if (!inNegatives.has(symbol)) unique++;
   return share ? unique / (inNegatives.size + unique) : unique;
 }
 

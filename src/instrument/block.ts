@@ -1,0 +1,235 @@
+import type { Block, HeadValue } from '../anatomy/anatomy.ts';
+import type { GraphBuilder } from '../onnx/build.ts';
+import type { Node } from '../onnx/model.ts';
+import type { ElementType } from '../runtime/device.ts';
+import { editPattern } from './edit-pattern.ts';
+import type { Names, Switch } from './names.ts';
+import { summarise } from './summaries.ts';
+import { asFloat, canonical, elementType, gated, give, noChange, nothing, restore } from './values.ts';
+import type { ValueTypes } from './values.ts';
+
+/** Values of a block that exist only after its z, with the switch that captures them. */
+export interface LateTaps {
+  readonly layer: number;
+  readonly condition: string;
+  readonly values: Readonly<Record<string, string>>;
+}
+
+/** What building one block needs. */
+export interface BlockContext {
+  readonly builder: GraphBuilder;
+  readonly names: Names;
+  readonly block: Block;
+  readonly types: ValueTypes;
+  /** The model's node that makes z from the pattern and the values. */
+  readonly mixing: Node;
+  /** True when something else than `mixing` reads the pattern. */
+  readonly patternShared: boolean;
+  /** Residual stream of the block before, captured on the way. */
+  readonly before?: LateTaps;
+}
+
+export interface InstrumentedBlock {
+  readonly taps: Readonly<Record<string, string>>;
+  readonly switches: ReadonlySet<Switch>;
+  /** Names that the rest of the model reads instead of the model's own. */
+  readonly renamed: ReadonlyMap<string, string>;
+  readonly late?: LateTaps;
+}
+
+/**
+ * Moves the mixing of one block into an If: while the block's switch is off, it is all that runs; while it is on, edits come before it and
+ * taps after it.
+ *
+ * Why one If that the model's own data flows through: what only hangs off the side of a graph is run by ONNX Runtime after everything
+ * else, so every pattern of the model would stay in memory until then. And the off branch copies nothing.
+ */
+export function instrumentBlock(context: BlockContext): InstrumentedBlock {
+  const { builder: g, names, block, types, mixing } = context;
+  const at = (what: string): string => names.layer(block.layer, what);
+  const switches = new Set<Switch>();
+  const condition = (name: Switch): string => {
+    if (!switches.has(name)) g.input(at(name), 'bool', []);
+    switches.add(name);
+    return at(name);
+  };
+  const on = g.subgraph('on');
+  const off = g.subgraph('off');
+  const outputs: string[] = [];
+  const output = (name: string, value: string, otherwise: string, type: ElementType = 'float32'): string => {
+    outputs.push(name);
+    give(on, value, type);
+    give(off, otherwise, type);
+    return name;
+  };
+  const captured = (name: string, value: string): string => {
+    g.output(output(name, value, nothing(off)), 'float32');
+    return name;
+  };
+  const mix = (body: GraphBuilder, pattern: string): string => {
+    const inputs = mixing.inputs.map((name) => (name === block.pattern.value ? pattern : name));
+    const z = body.unique('z');
+    body.graph.nodes.push({ ...mixing, name: body.unique('mixing'), inputs, outputs: [z] });
+    return z;
+  };
+
+  g.input(at('inverse_count'), 'float32', ['batch', 'tokens']);
+  const edited = editPattern(on, context, condition, mix);
+  const z = editZ(on, context, condition('edit_z'), edited.z);
+  const renamed = new Map([
+    [
+      block.z.value,
+      output(at('z'), z.value, mix(off, block.pattern.value), elementType(types, block.z.value)),
+    ],
+  ]);
+  const known = new Map<GraphBuilder, string>();
+  const current = (body: GraphBuilder): string => {
+    const pattern = known.get(body) ?? body.unique('pattern');
+    if (known.has(body)) return pattern;
+    known.set(body, pattern);
+    gated(
+      body,
+      condition('edit_pattern'),
+      [pattern],
+      () => [edited.pattern],
+      (inner) => [canonical(inner, block.pattern, types)],
+    );
+    return pattern;
+  };
+  if (context.patternShared) {
+    const pattern = restore(on, current(on), block.pattern, types);
+    const type = elementType(types, block.pattern.value);
+    renamed.set(block.pattern.value, output(at('pattern'), pattern, block.pattern.value, type));
+  }
+  const taps: Record<string, string> = {
+    pattern_change: output(at('pattern_change'), edited.change, noChange(off)),
+    z_change: output(at('z_change'), z.change, noChange(off)),
+  };
+  g.output(taps.pattern_change, 'float32');
+  g.output(taps.z_change, 'float32');
+
+  const head = (value: HeadValue | undefined): ((body: GraphBuilder) => string) | undefined =>
+    value && ((body) => canonical(body, value, types));
+  const finalZ = (body: GraphBuilder): string => canonical(body, block.z, types, z.value);
+  const { outputProjection: projection, residPre } = block;
+  const groups: [Switch, Record<string, ((body: GraphBuilder) => string) | undefined>][] = [
+    ['tap_pattern', { pattern: current }],
+    ['tap_scores', { scores: head(block.scores) }],
+    ['tap_qkv', { q: head(block.q), k: head(block.k), v: head(block.v) }],
+    ['tap_z', { z: finalZ }],
+    ['tap_result', { result: projection && ((body) => headResults(body, finalZ(body), projection, types)) }],
+    [
+      'tap_resid',
+      { resid_pre: residPre === undefined ? undefined : (body) => asFloat(body, residPre, types) },
+    ],
+  ];
+  if (block.kind === 'self') groups.push(['summaries', summarise(context, current)]);
+  for (const [name, group] of groups) {
+    const values = defined(group);
+    if (Object.keys(values).length === 0) continue;
+    for (const [key, value] of Object.entries(tapGroup(on, condition(name), values)))
+      taps[key] = captured(at(`captured_${key}`), value);
+  }
+  const { before } = context;
+  if (before) {
+    for (const [key, value] of Object.entries(tapGroup(on, before.condition, lateValues(before, types))))
+      captured(names.layer(before.layer, `captured_${key}`), value);
+  }
+  g.ops('If', [condition('block')], { then_branch: on, else_branch: off }, outputs);
+
+  const after = defined({ resid_mid: block.residMid, resid_post: block.residPost });
+  for (const key of Object.keys(after)) taps[key] = at(`captured_${key}`);
+  const late = Object.keys(after).length > 0;
+  return {
+    taps,
+    switches,
+    renamed,
+    late: late ? { layer: block.layer, condition: condition('tap_resid'), values: after } : undefined,
+  };
+}
+
+/** Captures late taps beside the model: for the last block, and where the next block does not come after them. */
+export function captureLate(g: GraphBuilder, names: Names, late: LateTaps, types: ValueTypes): void {
+  const values = tapGroup(g, late.condition, lateValues(late, types), (key) =>
+    names.layer(late.layer, `captured_${key}`),
+  );
+  for (const value of Object.values(values)) g.output(value, 'float32');
+}
+
+const lateValues = (late: LateTaps, types: ValueTypes): Record<string, (body: GraphBuilder) => string> =>
+  Object.fromEntries(
+    Object.entries(late.values).map(([key, value]) => [key, (body) => asFloat(body, value, types)]),
+  );
+
+function defined<T>(record: Readonly<Record<string, T | undefined>>): Record<string, T> {
+  return Object.fromEntries(
+    Object.entries(record).filter((entry): entry is [string, T & NonNullable<T>] => entry[1] !== undefined),
+  );
+}
+
+/** The values while the switch is on, empty tensors while it is off. */
+function tapGroup(
+  body: GraphBuilder,
+  condition: string,
+  values: Readonly<Record<string, (body: GraphBuilder) => string>>,
+  nameOf: (key: string) => string = (key) => body.unique(key),
+): Record<string, string> {
+  const keys = Object.keys(values);
+  const outputs = keys.map(nameOf);
+  gated(
+    body,
+    condition,
+    outputs,
+    (inner) => keys.map((key) => values[key](inner)),
+    (inner) => keys.map(() => nothing(inner)),
+  );
+  return Object.fromEntries(keys.map((key, i) => [key, outputs[i]]));
+}
+
+/** z' = scale · z + add, in the model's own shape, with max |z' − z| per [batch, head]. */
+function editZ(
+  on: GraphBuilder,
+  { builder: g, names, block, types }: BlockContext,
+  condition: string,
+  mixed: string,
+): { value: string; change: string } {
+  const at = (what: string): string => names.layer(block.layer, what);
+  g.input(at('z_scale'), 'float32', ['zs_b', 'zs_h', 'zs_t', 1]);
+  g.input(at('z_add'), 'float32', ['za_b', 'za_h', 'za_t', 'za_d']);
+  const value = on.unique('z_edited');
+  const change = on.unique('z_change');
+  gated(
+    on,
+    condition,
+    [value, change],
+    (body) => {
+      const z = canonical(body, block.z, types, mixed);
+      const edited = body.op('Add', [body.op('Mul', [z, at('z_scale')]), at('z_add')]);
+      const size = body.op('Abs', [body.op('Sub', [edited, z])]);
+      return [restore(body, edited, block.z, types, mixed), body.reduce('ReduceMax', size, [2, 3], false)];
+    },
+    (body) => [mixed, noChange(body)],
+    [elementType(types, block.z.value)],
+  );
+  return { value, change };
+}
+
+/** result[h] = z[h] · W_O[h] for all heads, [batch, head, position, dModel]. */
+function headResults(
+  body: GraphBuilder,
+  z: string,
+  projection: NonNullable<Block['outputProjection']>,
+  types: ValueTypes,
+): string {
+  let weight = asFloat(body, projection.name, types);
+  if (projection.transposed) weight = body.op('Transpose', [weight], { perm: [1, 0] });
+  // The shape comes from z, so that the runtime cannot fold a second copy of the weight when it loads the model.
+  const shape = body.op('Shape', [z]);
+  const heads = body.op('Slice', [shape, body.ints(1), body.ints(2)]);
+  const width = body.op('Slice', [shape, body.ints(3), body.ints(4)]);
+  const perHead = body.op('Reshape', [
+    weight,
+    body.op('Concat', [body.ints(1), heads, width, body.ints(-1)], { axis: 0 }),
+  ]);
+  return body.op('MatMul', [z, perHead]);
+}
