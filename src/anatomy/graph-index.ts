@@ -16,8 +16,8 @@ export interface StoredWeight {
   readonly transposed: boolean;
 }
 
-/** Looks at a value's maker or users that reading one graph may take. */
-const MAX_STEPS = 20_000_000;
+/** Looks at a value's maker or users that reading one graph may take; the samples take 4 a node. */
+const MAX_STEPS = 5_000_000;
 
 /**
  * Who makes and who uses each value of the top-level graph. Nodes must be in the order in which they run.

@@ -16,7 +16,7 @@ export interface Known {
 const MAX_VALUES = 1 << 17;
 
 /** Numbers computed and kept for one model; after that only shapes are followed. A hostile graph must take neither the memory nor the hour. */
-const MAX_NUMBERS = 1 << 25;
+const MAX_NUMBERS = 1 << 23;
 
 const MAX_RANK = 64;
 

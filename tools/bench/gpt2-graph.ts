@@ -116,9 +116,7 @@ export function gpt2Graph(shape: Gpt2Shape): GraphBuilder {
     const hidden = geluNew(g, linear(norm(x, `${at}.ln_2`), `${at}.mlp.c_fc`));
     x = op('Add', [x, linear(hidden, `${at}.mlp.c_proj`)]);
   }
-  const head = shape.tied
-    ? op('Transpose', ['transformer.wte.weight'], { perm: [1, 0] })
-    : 'lm_head.weight';
+  const head = shape.tied ? op('Transpose', ['transformer.wte.weight'], { perm: [1, 0] }) : 'lm_head.weight';
   const logits = op('MatMul', [norm(x, 'transformer.ln_f'), head]);
   g.output(logits, 'float32', ['batch_size', 'sequence_length', shape.vocab], 'logits');
   return g;

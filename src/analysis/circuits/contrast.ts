@@ -34,12 +34,12 @@ export class UniqueCodes implements Contrast {
   }
 
   nodes(labels: Labels): Float64Array {
-    return Float64Array.from(this.last(), (symbols) => uniqueToPositives(symbols, labels, this.share));
+    return Float64Array.from(this.last(), (symbols) => uniqueToPositives(symbols, this.share)(labels));
   }
 
   pair(first: number, second: number, labels: Labels): number {
     const last = this.last();
-    return uniqueToPositives(pairCodes(last[first], last[second], this.latents), labels, this.share);
+    return uniqueToPositives(pairCodes(last[first], last[second], this.latents), this.share)(labels);
   }
 
   nodeStatistic(head: number): (labels: Labels) => number {
@@ -55,8 +55,8 @@ export class UniqueCodes implements Contrast {
   }
 
   private mean(symbols: Int32Array[]): (labels: Labels) => number {
-    return (labels) =>
-      symbols.reduce((sum, one) => sum + uniqueToPositives(one, labels, this.share), 0) / symbols.length;
+    const counts = symbols.map((one) => uniqueToPositives(one, this.share));
+    return (labels) => counts.reduce((sum, count) => sum + count(labels), 0) / counts.length;
   }
 }
 

@@ -10,17 +10,26 @@ export function observedLabels(positives: number, negatives: number): Labels {
 
 /**
  * The published node score of a head, or edge score of a pair: number of distinct symbols that occur in positives and never in
- * negatives (O'Neill & Bui 2024).
+ * negatives (O'Neill & Bui 2024), as a function of the labels.
  * @param symbols [prompts] codes of a head, or one number for each pair of codes
  * @param share divide by the number of distinct symbols, the authors' `normalise`
  */
-export function uniqueToPositives(symbols: Int32Array, labels: Labels, share = false): number {
-  const inNegatives = new Set<number>();
-  const inPositives = new Set<number>();
-  for (let e = 0; e < symbols.length; e++) (labels[e] ? inPositives : inNegatives).add(symbols[e]);
-  let unique = 0;
-  for (const symbol of inPositives) if (!inNegatives.has(symbol)) unique++;
-  return share ? unique / (inNegatives.size + unique) : unique;
+export function uniqueToPositives(symbols: Int32Array, share = false): (labels: Labels) => number {
+  const numbers = new Map<number, number>();
+  const dense = symbols.map((symbol) => {
+    if (!numbers.has(symbol)) numbers.set(symbol, numbers.size);
+    return numbers.get(symbol)!;
+  });
+  const ONLY_POSITIVE = 1;
+  const NEGATIVE = 2;
+  const seen = new Uint8Array(numbers.size);
+  return (labels) => {
+    seen.fill(0);
+    for (let e = 0; e < dense.length; e++) seen[dense[e]] |= labels[e] ? ONLY_POSITIVE : NEGATIVE;
+    let unique = 0;
+    for (const where of seen) if (where === ONLY_POSITIVE) unique++;
+    return share ? unique / seen.length : unique;
+  };
 }
 
 /** Codes of one head over the prompts. [prompts] */

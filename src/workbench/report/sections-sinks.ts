@@ -6,8 +6,9 @@ import type { ResolvedPrompt } from '../../text/resolve.ts';
 import type { Workbench } from '../workbench.ts';
 import { headGrid } from './head-grid.ts';
 
-/** Prompts whose sinks are drawn; the table has all. */
+/** Prompts whose sinks are drawn, and listed one by one; the summary covers all. */
 const DRAWN = 3;
+const LISTED = 6;
 
 /** Attention sinks over a set of prompts, by both definitions. */
 export async function sinksSection(
@@ -54,21 +55,29 @@ export async function sinksSection(
     for (const head of token.heads)
       strength.set(head.name, Math.max(strength.get(head.name) ?? 0, head.meanReceived));
   }
-  const rows = document.prompts.flatMap((prompt, i) =>
-    prompt.sinks.map((sink) => [
-      i + 1,
-      sink.position,
-      sink.token,
-      sink.byAttention?.meanReceived ?? null,
-      sink.byAttention ? sink.byAttention.heads.length : 0,
-      sink.byAttention ? sink.byAttention.heads.slice(0, 5).join(' ') : '',
-      sink.byAttention?.weak ? 'few queries' : '',
-      sink.byHiddenState?.phi ?? null,
-      sink.valueNorm,
-      sink.valueNormOthers,
-      sink.agreement,
-    ]),
-  );
+  const recurring = [
+    ...(summary.first
+      ? [{ token: summary.first.tokens.slice(0, 3).join(' '), where: 'first', sink: summary.first }]
+      : []),
+    ...summary.tokens.map((sink) => ({ token: sink.token, where: 'elsewhere', sink })),
+  ];
+  const rows = document.prompts
+    .slice(0, LISTED)
+    .flatMap((prompt, i) =>
+      prompt.sinks.map((sink) => [
+        i + 1,
+        sink.position,
+        sink.token,
+        sink.byAttention?.meanReceived ?? null,
+        sink.byAttention ? sink.byAttention.heads.length : 0,
+        sink.byAttention ? sink.byAttention.heads.slice(0, 5).join(' ') : '',
+        sink.byAttention?.weak ? 'few queries' : '',
+        sink.byHiddenState?.phi ?? null,
+        sink.valueNorm,
+        sink.valueNormOthers,
+        sink.agreement,
+      ]),
+    );
   return section({
     id: 'sinks',
     title: 'Attention sinks',
@@ -92,20 +101,53 @@ export async function sinksSection(
           context: { prompt: prompts[i].item.prompt },
         });
       }),
-      headGrid(runner.shape, {
-        id: 'heads',
-        title: 'Heads that feed the sinks',
-        caption:
-          'The largest mean attention that the head gives to any token that is a sink again and again. Empty heads are no sink heads.',
-        scale: { label: 'Mean attention received', domain: [0, 1] },
-        value: (layer, head) => strength.get(`L${layer}H${head}`) ?? null,
-        context: { prompts: `${prompts.length} prompts` },
-      }),
+      ...(strength.size
+        ? [
+            headGrid(runner.shape, {
+              id: 'heads',
+              title: 'Heads that feed the sinks',
+              caption:
+                'The largest mean attention that the head gives to any token that is a sink again and again. Empty heads are no sink heads.',
+              scale: { label: 'Mean attention received', domain: [0, 1] },
+              value: (layer, head) => strength.get(`L${layer}H${head}`) ?? null,
+              context: { prompts: `${prompts.length} prompts` },
+            }),
+          ]
+        : []),
     ],
     tables: [
+      ...(recurring.length
+        ? [
+            table({
+              id: 'tokens',
+              title: 'Tokens that are sinks again and again',
+              columns: [
+                { label: 'Token', kind: 'text' },
+                { label: 'Position', kind: 'text' },
+                { label: 'Occurrences', kind: 'number', decimals: 0 },
+                { label: 'Prompts', kind: 'number', decimals: 0 },
+                { label: 'Heads', kind: 'text' },
+                { label: 'Mean received', unit: 'strongest head', kind: 'number', decimals: 3 },
+                { label: 'Value norm', unit: 'of the others', kind: 'number', decimals: 2 },
+              ],
+              rows: recurring.map(({ token, where, sink }) => [
+                token,
+                where,
+                sink.occurrences,
+                sink.prompts,
+                sink.heads
+                  .slice(0, 6)
+                  .map((head) => head.name)
+                  .join(' '),
+                sink.heads[0]?.meanReceived ?? null,
+                sink.heads[0]?.valueNormRatio ?? null,
+              ]),
+            }),
+          ]
+        : []),
       table({
         id: 'sinks',
-        title: 'Every sink found',
+        title: `Sinks of the first ${Math.min(LISTED, document.prompts.length)} prompts`,
         columns: [
           { label: 'Prompt', kind: 'number', decimals: 0 },
           { label: 'Position', kind: 'number', decimals: 0 },
@@ -119,12 +161,9 @@ export async function sinksSection(
           { label: 'of other tokens', kind: 'number', decimals: 3 },
           { label: 'Definitions', kind: 'text' },
         ],
-        rows: rows.slice(0, 400),
+        rows,
       }),
     ],
-    warnings: [
-      ...document.notes,
-      ...(rows.length > 400 ? [`${rows.length - 400} further sinks are left out of the table.`] : []),
-    ],
+    warnings: [...document.notes],
   });
 }

@@ -1,0 +1,72 @@
+import { WireWriter } from '../../src/onnx/wire.ts';
+
+/** A protobuf file taken apart along ONNX's message types, to be changed and put together again. */
+export interface Field {
+  field: number;
+  content: bigint | Uint8Array | Field[];
+  /** The message type of `content` when it is a list of fields. */
+  type?: string;
+}
+
+/** Message types by the field that holds them, for the messages that are taken apart. */
+const PARTS: Readonly<Record<string, Readonly<Record<number, string>>>> = {
+  Model: { 7: 'Graph', 8: 'Opset' },
+  Graph: { 1: 'Node', 5: 'Tensor', 11: 'Value', 12: 'Value' },
+  Node: { 5: 'Attribute' },
+  Attribute: { 5: 'Tensor', 6: 'Graph' },
+  Tensor: { 13: 'Entry' },
+  Value: { 2: 'Type' },
+  Type: { 1: 'TensorType' },
+  TensorType: { 2: 'Shape' },
+  Shape: { 1: 'Dimension' },
+  Opset: {},
+  Entry: {},
+  Dimension: {},
+};
+
+/** Takes a well-formed message apart; only varints, 32-bit numbers and length-delimited fields occur in ONNX files. */
+export function takeApart(bytes: Uint8Array, type = 'Model'): Field[] {
+  const out: Field[] = [];
+  let at = 0;
+  const varint = (): bigint => {
+    let value = 0n;
+    for (let shift = 0n; ; shift += 7n) {
+      const byte = bytes[at++];
+      value |= BigInt(byte & 0x7f) << shift;
+      if (byte < 0x80) return value;
+    }
+  };
+  while (at < bytes.length) {
+    const tag = Number(varint());
+    const field = tag >> 3;
+    if ((tag & 7) === 0) {
+      out.push({ field, content: varint() });
+      continue;
+    }
+    const length = (tag & 7) === 5 ? 4 : Number(varint());
+    const content = bytes.slice(at, at + length);
+    at += length;
+    const part = PARTS[type][field];
+    // a float is kept with its tag, as bytes that are written as they are
+    if ((tag & 7) === 5) out.push({ field: 0, content: Uint8Array.of(tag, ...content) });
+    else if (part) out.push({ field, type: part, content: takeApart(content, part) });
+    else out.push({ field, content });
+  }
+  return out;
+}
+
+export function putTogether(fields: readonly Field[]): Uint8Array {
+  const w = new WireWriter();
+  for (const { field, content } of fields) {
+    if (typeof content === 'bigint') w.varint(field, content);
+    else if (Array.isArray(content)) w.bytes(field, putTogether(content));
+    else if (field === 0) w.raw([content]);
+    else w.bytes(field, content);
+  }
+  return w.finish();
+}
+
+/** Every list of fields in the tree, the outermost first. */
+export function lists(fields: Field[]): Field[][] {
+  return [fields, ...fields.flatMap(({ content }) => (Array.isArray(content) ? lists(content) : []))];
+}

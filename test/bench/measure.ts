@@ -1,0 +1,65 @@
+/** Something to be timed; it may give its own time in milliseconds when it was measured elsewhere. */
+export type Case = () => Promise<number | void>;
+
+/** Milliseconds of every case, one number per round. */
+export type Times<K extends string> = Readonly<Record<K, readonly number[]>>;
+
+export interface Rounds {
+  readonly rounds: number;
+  /** Rounds run first and not counted. */
+  readonly warmUp?: number;
+  /** Milliseconds between two timed pieces, so that the threads of one runtime are asleep before the next is timed. */
+  readonly pause?: number;
+}
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/**
+ * Times cases in turn, round after round, every second round in the opposite order: what slows the machine down for a while slows all
+ * of them.
+ */
+export async function interleave<K extends string>(
+  cases: Readonly<Record<K, Case>>,
+  { rounds, warmUp = 2, pause = 60 }: Rounds,
+): Promise<Times<K>> {
+  const names = Object.keys(cases) as K[];
+  const times = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<K, number[]>;
+  for (let round = -warmUp; round < rounds; round++) {
+    const order = round % 2 === 0 ? names : [...names].reverse();
+    for (const name of order) {
+      await sleep(pause);
+      const start = performance.now();
+      const own = await cases[name]();
+      const elapsed = own ?? performance.now() - start;
+      if (round >= 0) times[name].push(elapsed);
+    }
+  }
+  return times;
+}
+
+/** Quantile of numbers, interpolated between the two nearest. @param p 0 … 1 */
+export function quantile(values: readonly number[], p: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = p * (sorted.length - 1);
+  const low = Math.floor(at);
+  return sorted[low] + (at - low) * ((sorted[low + 1] ?? sorted[low]) - sorted[low]);
+}
+
+export interface Ratio {
+  /** Median over rounds of `over` / `under`, both of the same round. */
+  readonly median: number;
+  /** Quartiles over rounds. */
+  readonly spread: readonly [number, number];
+  /** Fastest of all rounds over fastest of all rounds: what other work on the machine disturbs least. */
+  readonly best: number;
+}
+
+/** How much longer `over` took than `under`. */
+export function ratio(over: readonly number[], under: readonly number[]): Ratio {
+  const each = over.map((ms, round) => ms / under[round]);
+  return {
+    median: quantile(each, 0.5),
+    spread: [quantile(each, 0.25), quantile(each, 0.75)],
+    best: Math.min(...over) / Math.min(...under),
+  };
+}

@@ -1,0 +1,78 @@
+"""Answers the benchmark's questions, a line of JSON each way.   Run: python3 server.py model.onnx threads"""
+import base64
+import json
+import platform
+import sys
+import time
+
+import numpy as np
+import torch
+
+from circuit import circuit, head_vectors, train
+from gpt2 import Captured, Gpt2
+
+
+def encode(tensor):
+    return base64.b64encode(np.ascontiguousarray(tensor.numpy(), dtype=np.float32).tobytes()).decode()
+
+
+def decode(text, shape):
+    return torch.from_numpy(np.frombuffer(base64.b64decode(text), dtype=np.float32).reshape(shape).copy())
+
+
+def blas():
+    """The BLAS that is loaded into this process."""
+    with open("/proc/self/maps") as maps:
+        loaded = maps.read()
+    return next((name for name, sign in (("MKL", "libmkl"), ("OpenBLAS", "openblas"), ("BLIS", "libblis")) if sign in loaded), "BLAS unknown")
+
+
+def run(model, ids):
+    captured = Captured(model)
+    start = time.perf_counter()
+    logits = model(torch.tensor([ids]))
+    ms = 1000 * (time.perf_counter() - start)
+    captured.remove()
+    return ms, logits, captured.values
+
+
+def answer(model, request):
+    what = request["do"]
+    if what == "about":
+        return {"about": f"Python {platform.python_version()}, PyTorch {torch.__version__}, {blas()}, {torch.get_num_threads()} threads"}
+    if what == "run":
+        return {"ms": run(model, request["ids"])[0]}
+    if what == "values":
+        _, logits, values = run(model, request["ids"])
+        layer = request["layer"]
+        z = values[("z", layer)][0].permute(1, 0, 2)
+        return {"logits": encode(logits[0, -1]), "pattern": encode(values[("pattern", layer)][0]), "z": encode(z)}
+    if what == "vectors":
+        return {"x": encode(head_vectors(model, request["prompts"]))}
+    if what == "losses":
+        width, latents = model.wte.shape[1], request["latents"]
+        given = request["parameters"]
+        start = {
+            "encoder": decode(given["encoder"], (latents, width)),
+            "encoderBias": decode(given["encoderBias"], (latents,)),
+            "decoder": decode(given["decoder"], (latents, width)).t().contiguous(),
+            "bias": decode(given["bias"], (width,)),
+        }
+        x = decode(request["x"], (-1, width))
+        return {"losses": train(x, start, request["lambda"], request["learningRate"], request["epochs"])[1]}
+    if what == "circuit":
+        return circuit(model, request)
+    raise ValueError(f"unknown request {what}")
+
+
+def main():
+    path, threads = sys.argv[1], int(sys.argv[2])
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    torch.set_grad_enabled(False)
+    model = Gpt2(path)
+    for line in sys.stdin:
+        print(json.dumps(answer(model, json.loads(line))), flush=True)
+
+
+main()
