@@ -14,7 +14,7 @@ import { lists, putTogether, takeApart, type Field } from './wire-tree.ts';
 
 /** Cases per kind of change; HEADSCOPE_FUZZ=n runs n of each, with a new seed every time. */
 const wanted = Number(process.env.HEADSCOPE_FUZZ ?? 0);
-const settings: fc.Parameters<unknown> = wanted > 0 ? { numRuns: wanted } : { numRuns: 60, seed: 20260101 };
+const settings: fc.Parameters<unknown> = wanted > 0 ? { numRuns: wanted } : { numRuns: 40, seed: 20260101 };
 const TIMEOUT = 60_000 + wanted * 1000;
 const MOST_MS = 2000;
 
@@ -199,7 +199,7 @@ test(
 test('the unchanged samples are read, and changes reach every stage', async () => {
   for (const bytes of samples) {
     expect(await survives(bytes)).toBe('read');
-    expect(putTogether(takeApart(bytes))).toEqual(bytes);
+    expect(Buffer.compare(putTogether(takeApart(bytes)), bytes)).toBe(0);
   }
   console.info(`fuzz: ${[...outcomes].map(([outcome, n]) => `${outcome} ${n}`).join(', ')}`);
   for (const outcome of ['read', 'bad-onnx', 'bad-graph']) expect(outcomes.get(outcome)).toBeGreaterThan(0);

@@ -19,6 +19,12 @@ export async function calibrationSection(
   const { heldOut } = document;
   const percent = (value: number): string => `${(100 * value).toFixed(1)} %`;
   const kept = document.calibrated.heads;
+  const verdict =
+    kept.length === 0
+      ? 'No head is worth calibrating'
+      : heldOut.ci95[0] > 0
+        ? `Calibrating ${kept.join(', ')} helps`
+        : `The search keeps ${kept.join(', ')}, but on held-out examples calibrating does not help for sure`;
   const gains = new Map(document.heads.map((head) => [head.name, head.gain]));
   const context = {
     prompts: `${document.examples.search} examples of ${task} to choose, ${document.examples.heldOut} held out`,
@@ -28,7 +34,7 @@ export async function calibrationSection(
     id: 'calibration',
     title: 'Attention calibration (ACT)',
     summary:
-      `${kept.length ? `Calibrating ${kept.join(', ')} helps` : 'No head is worth calibrating'} on ${task}. On examples that played no part in the choice, accuracy goes from ${percent(heldOut.baseline.accuracy)} to ${percent(heldOut.calibrated.accuracy)} ` +
+      `${verdict} on ${task}. On examples that played no part in the choice, accuracy goes from ${percent(heldOut.baseline.accuracy)} to ${percent(heldOut.calibrated.accuracy)} ` +
       `and the mean log-probability of the answer from ${heldOut.baseline.logprob.toFixed(4)} to ${heldOut.calibrated.logprob.toFixed(4)} nats (gain ${heldOut.gain.toFixed(4)}, 95 % interval ${heldOut.ci95[0].toFixed(4)} … ${heldOut.ci95[1].toFixed(4)}). ` +
       `If calibration had no effect at all, ${document.keptByChance.toFixed(1)} heads would be kept by chance.`,
     figures: [

@@ -34,7 +34,7 @@ export async function sinksSection(
         .map((head) => head.name)
         .join(', ')}.`,
     );
-  else sentences.push('The first token is no sink here.');
+  else sentences.push('No head gives the first token much more than a head that attends evenly would.');
   if (summary.tokens.length) {
     const hidden = summary.tokens.slice(0, 4).map(
       (sink) =>
@@ -44,7 +44,10 @@ export async function sinksSection(
           .join(', ')})`,
     );
     sentences.push(`Hidden sinks, away from the first token: ${hidden.join('; ')}.`);
-  } else sentences.push('No other token is a sink again and again.');
+  } else
+    sentences.push(
+      'No other token is a sink again and again; what is listed below passes the published threshold in single prompts.',
+    );
   sentences.push(
     document.sinkDims.length
       ? `Dimensions ${document.sinkDims.join(', ')} of the residual stream are sink dimensions.`
