@@ -26,6 +26,9 @@ import {
 import { Progress, rescored, scoreRows } from './scored-rows.ts';
 import { searchNotes, type ActSearch, type ActSearchSettings, type HeadGain } from './search-document.ts';
 
+/** Gains smaller than this are rounding of float32 logits, however often they repeat. */
+const NOISE = 1e-6;
+
 /**
  * ACT's offline head search (Yu et al., ICML 2024): calibrates each head alone, keeps those that improve the metric, and
  * evaluates them together on held-out examples.
@@ -145,7 +148,7 @@ function headGain(
     ci95: [interval.low, interval.high],
     accuracyGain: mean(differences(baseline.accuracy, scores.accuracy)),
     logprobGain: mean(differences(baseline.logprob, scores.logprob)),
-    kept: (keep === 'interval' ? interval.low : interval.mean) > 0,
+    kept: interval.mean > NOISE && (keep === 'gain' || interval.low > 0),
     examplesWithSinks,
     note: examplesWithSinks === 0 ? 'no sinks: nothing to calibrate' : null,
   };

@@ -75,7 +75,7 @@ function summarise(document: CircuitDocument, accuracy: number): string {
   const words = [`The model answers ${(100 * accuracy).toFixed(0)} % of the prompts right.`];
   if (chosen.length)
     words.push(
-      `${chosen.length} heads tell the positive prompts from the negative ones more than label permutation explains: ${chosen.map((head) => head.name).join(', ')}.`,
+      `${chosen.length === 1 ? 'One head tells' : `${chosen.length} heads tell`} the positive prompts from the negative ones more than label permutation explains: ${chosen.map((head) => head.name).join(', ')}.`,
     );
   else
     words.push(
