@@ -1,7 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { encode } from '../../src/analysis/circuits/codes.ts';
-import { ADAM, STATE_NAMES, stateDims, trainingGraph, adamSchedule } from '../../src/analysis/circuits/sae-graph.ts';
+import {
+  ADAM,
+  STATE_NAMES,
+  stateDims,
+  trainingGraph,
+  adamSchedule,
+} from '../../src/analysis/circuits/sae-graph.ts';
 import { initialParameters, SaeTrainer, type SaeParameters } from '../../src/analysis/circuits/sae.ts';
 import { seededRandom } from '../../src/random.ts';
 import type { Device, Tensor } from '../../src/runtime/device.ts';
@@ -63,10 +69,15 @@ describe.each(reference.cases)('SAE training against PyTorch autograd, unit norm
     }
     // After the first step Adam's first moment, kept without its factor 1 − β1, is the gradient itself.
     const names = Object.keys(c.firstGradients) as (keyof Parts)[];
-    const out = await session.run(feeds, names.map((name) => `out.${name}.m`));
+    const out = await session.run(
+      feeds,
+      names.map((name) => `out.${name}.m`),
+    );
     for (const name of names) {
       const scale = Math.max(...c.firstGradients[name].map(Math.abs));
-      expect(worst(out[`out.${name}.m`].data as Float32Array, c.firstGradients[name]) / scale).toBeLessThan(2e-6);
+      expect(worst(out[`out.${name}.m`].data as Float32Array, c.firstGradients[name]) / scale).toBeLessThan(
+        2e-6,
+      );
     }
     await session.release();
   });
@@ -99,7 +110,14 @@ describe.each(reference.cases)('SAE training against PyTorch autograd, unit norm
 });
 
 describe('SAE training', () => {
-  const shape = { rows: 60, width: 16, latents: 12, lambda: 0.02, learningRate: 1e-3, decoderNorm: 'latent' } as const;
+  const shape = {
+    rows: 60,
+    width: 16,
+    latents: 12,
+    lambda: 0.02,
+    learningRate: 1e-3,
+    decoderNorm: 'latent',
+  } as const;
   const random = seededRandom(3);
   const x = Float32Array.from({ length: 60 * 16 }, () => random.normal());
 

@@ -40,7 +40,8 @@ export function sampleTask(model: string, task: TaskName, folder = checkpointFol
   const read = (file: string): unknown => JSON.parse(readFileSync(`${folder}/${file}`, 'utf8'));
   const file = (read('circuit.json') as { tasks: Record<string, TaskFile> }).tasks[task];
   const { vocab } = (read('tokenizer.json') as { model: { vocab: Record<string, number> } }).model;
-  const ids = (words: string | string[]) => (Array.isArray(words) ? words : [words]).map((word) => vocab[word]);
+  const ids = (words: string | string[]) =>
+    (Array.isArray(words) ? words : [words]).map((word) => vocab[word]);
   // The tokenizers of the samples split at spaces and put <bos> (0) in front.
   const prompt = (text: string) => [0, ...ids(text.split(' '))];
   return {

@@ -29,7 +29,8 @@ export async function meanZ(
   kind: MeanKind,
   options: RunOptions = {},
 ): Promise<MeanZ> {
-  if (prompts.length === 0) throw new HeadscopeError('no-prompts', 'Mean ablation needs at least one negative prompt.');
+  if (prompts.length === 0)
+    throw new HeadscopeError('no-prompts', 'Mean ablation needs at least one negative prompt.');
   if (kind === 'per-position' && !sameLength(prompts))
     throw new HeadscopeError(
       'not-aligned',
@@ -38,22 +39,29 @@ export async function meanZ(
   const sums = new Map<LayerIndex, Float64Array>();
   let tokens = 0;
   const rows = prompts.map((ids) => ({ ids }));
-  await runner.run({ rows, taps: [{ site: 'z', layers }], logits: 'none' }, (row) => {
-    tokens += row.ids.length;
-    for (const layer of layers) {
-      const { data, dims } = row.tap('z', layer);
-      const [heads, length, size] = dims;
-      const numbers = heads * size * (kind === 'per-position' ? length : 1);
-      let sum = sums.get(layer);
-      if (!sum) sums.set(layer, (sum = new Float64Array(numbers)));
-      if (kind === 'per-position') for (let i = 0; i < numbers; i++) sum[i] += data[i];
-      else
-        for (let i = 0; i < data.length; i++)
-          sum[Math.floor(i / (length * size)) * size + (i % size)] += data[i];
-    }
-  }, options);
+  await runner.run(
+    { rows, taps: [{ site: 'z', layers }], logits: 'none' },
+    (row) => {
+      tokens += row.ids.length;
+      for (const layer of layers) {
+        const { data, dims } = row.tap('z', layer);
+        const [heads, length, size] = dims;
+        const numbers = heads * size * (kind === 'per-position' ? length : 1);
+        let sum = sums.get(layer);
+        if (!sum) sums.set(layer, (sum = new Float64Array(numbers)));
+        if (kind === 'per-position') for (let i = 0; i < numbers; i++) sum[i] += data[i];
+        else
+          for (let i = 0; i < data.length; i++)
+            sum[Math.floor(i / (length * size)) * size + (i % size)] += data[i];
+      }
+    },
+    options,
+  );
   const count = kind === 'per-position' ? prompts.length : tokens;
-  return { kind, layers: new Map([...sums].map(([layer, sum]) => [layer, Float32Array.from(sum, (v) => v / count)])) };
+  return {
+    kind,
+    layers: new Map([...sums].map(([layer, sum]) => [layer, Float32Array.from(sum, (v) => v / count)])),
+  };
 }
 
 const slice = (data: Float32Array, heads: number, head: number): Float32Array => {

@@ -16,11 +16,13 @@ export function rocAuc(scores: ArrayLike<number>, truth: ArrayLike<boolean | num
   const order = Array.from({ length: scores.length }, (_, i) => i).sort((i, j) => scores[i] - scores[j]);
   let positives = 0;
   let rankSum = 0;
-  for (let start = 0; start < order.length; ) {
+  for (let start = 0; start < order.length;) {
     let end = start;
     let inTie = 0;
-    while (end < order.length && scores[order[end]] === scores[order[start]]) if (truth[order[end++]]) inTie++;
-    if (end === start) throw new HeadscopeError('no-data', 'An AUC needs scores that are numbers; one is NaN.');
+    while (end < order.length && scores[order[end]] === scores[order[start]])
+      if (truth[order[end++]]) inTie++;
+    if (end === start)
+      throw new HeadscopeError('no-data', 'An AUC needs scores that are numbers; one is NaN.');
     rankSum += (inTie * (start + 1 + end)) / 2;
     positives += inTie;
     start = end;

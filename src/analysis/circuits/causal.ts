@@ -158,7 +158,9 @@ export async function causalEffects(
         interventions.map((what, i) => [
           what,
           effectOf(
-            edited[head][i].map((value, p) => (what === 'denoising' ? value - corruptScores[p] : cleanScores[p] - value)),
+            edited[head][i].map((value, p) =>
+              what === 'denoising' ? value - corruptScores[p] : cleanScores[p] - value,
+            ),
             clean - corrupt,
           ),
         ]),
@@ -181,7 +183,10 @@ function effectOf(changes: Float64Array, gap: number): Effect {
 
 function checkPairs(pairs: readonly CausalPair[], interventions: readonly Intervention[]): void {
   if (pairs.length === 0)
-    throw new HeadscopeError('no-pairs', 'A causal check needs prompts with a corrupted twin; there are none.');
+    throw new HeadscopeError(
+      'no-pairs',
+      'A causal check needs prompts with a corrupted twin; there are none.',
+    );
   if (!interventions.some((what) => what === 'noising' || what === 'denoising')) return;
   const uneven = pairs.findIndex(({ clean, corrupt }) => clean.length !== corrupt.length);
   if (uneven >= 0)

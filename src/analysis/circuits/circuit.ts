@@ -1,7 +1,8 @@
-import { HeadscopeError, throwIfCancelled } from '../../errors.ts';
+import { HeadscopeError } from '../../errors.ts';
 import { headName, type HeadRef } from '../../instrument/runner.ts';
 import { seededRandom } from '../../random.ts';
 import type { Device } from '../../runtime/device.ts';
+import { breather } from './breather.ts';
 import { encode, type Codes } from './codes.ts';
 import type { HeadVectors } from './collect.ts';
 import { CodeEnergy, UniqueCodes, type Contrast } from './contrast.ts';
@@ -73,11 +74,16 @@ export interface CircuitResult {
   readonly seeds: readonly CircuitSeed[];
   readonly warnings: readonly string[];
   /** Milliseconds. */
-  readonly timings: { readonly training: number; readonly codes: number; readonly scores: number; readonly tests: number };
+  readonly timings: {
+    readonly training: number;
+    readonly codes: number;
+    readonly scores: number;
+    readonly tests: number;
+  };
 }
 
 export interface CircuitProgress {
-  readonly stage: 'training' | 'scores' | 'tests';
+  readonly stage: 'training' | 'tests';
   /** Part of the whole job that is done, 0 … 1. */
   readonly done: number;
   readonly seed?: number;
@@ -184,7 +190,11 @@ export async function findCircuit(
     );
     const report = (done: number) =>
       options.onProgress?.({ stage: 'tests', done: TRAINING_SHARE + (1 - TRAINING_SHARE) * done });
-    const edges = causalEdges(pairs, vectors.heads.map(({ layer }) => layer), settings.edges);
+    const edges = causalEdges(
+      pairs,
+      vectors.heads.map(({ layer }) => layer),
+      settings.edges,
+    );
     const total = heads + edges.length;
     const nodes = [];
     for (let head = 0; head < heads; head++) {
@@ -254,7 +264,10 @@ function comparedPrompts(
   seed: number,
 ): { prompts: number[]; positives: number } {
   const all = [...Array(vectors.prompts).keys()];
-  const limit = Math.max(16, Math.min(MOST_COMPARED, Math.floor(Math.sqrt(MOST_PAIR_DISTANCES) / vectors.heads.length)));
+  const limit = Math.max(
+    16,
+    Math.min(MOST_COMPARED, Math.floor(Math.sqrt(MOST_PAIR_DISTANCES) / vectors.heads.length)),
+  );
   if (settings.method === 'published' || all.length <= limit) return { prompts: all, positives };
   const random = seededRandom(seed);
   const half = Math.floor(limit / 2);
@@ -271,29 +284,23 @@ function spread(values: readonly number[]): number {
   return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1));
 }
 
-/** Lets other work, a cancellation above all, through every 50 ms. */
-function breather(signal: AbortSignal | undefined): () => Promise<void> {
-  let last = performance.now();
-  return async () => {
-    throwIfCancelled(signal);
-    if (performance.now() - last < 50) return;
-    await new Promise<void>((resolve) => setTimeout(resolve, 0));
-    last = performance.now();
-    throwIfCancelled(signal);
-  };
-}
-
 function checkInput({ vectors, positives, negatives, paired }: CircuitInput): void {
   if (positives < 2 || negatives < 2)
     throw new HeadscopeError(
       'no-prompts',
       `A circuit needs at least 2 positive and 2 negative prompts, got ${positives} and ${negatives}.`,
     );
-  if (vectors.prompts !== positives + negatives || vectors.x.length !== vectors.prompts * vectors.heads.length * vectors.width)
+  if (
+    vectors.prompts !== positives + negatives ||
+    vectors.x.length !== vectors.prompts * vectors.heads.length * vectors.width
+  )
     throw new HeadscopeError(
       'bad-shape',
       `There are outputs for ${vectors.prompts} prompts, but ${positives} positives and ${negatives} negatives.`,
     );
   if (paired && positives !== negatives)
-    throw new HeadscopeError('bad-shape', `Paired prompts need equal numbers, got ${positives} and ${negatives}.`);
+    throw new HeadscopeError(
+      'bad-shape',
+      `Paired prompts need equal numbers, got ${positives} and ${negatives}.`,
+    );
 }

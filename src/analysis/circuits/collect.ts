@@ -1,5 +1,6 @@
-import { HeadscopeError, throwIfCancelled } from '../../errors.ts';
+import { HeadscopeError } from '../../errors.ts';
 import type { HeadRef, Runner, RunOptions } from '../../instrument/runner.ts';
+import { breather } from './breather.ts';
 
 /** One vector per prompt and head, what the circuit method works on. */
 export interface HeadVectors {
@@ -22,7 +23,10 @@ export function capturableHeads(runner: Runner): HeadRef[] {
     shape.sites[layer].includes('z') ? Array.from({ length: count }, (_, head) => ({ layer, head })) : [],
   );
   if (heads.length === 0)
-    throw new HeadscopeError('no-heads', 'No head of this model can be captured, so it has no circuit to find.');
+    throw new HeadscopeError(
+      'no-heads',
+      'No head of this model can be captured, so it has no circuit to find.',
+    );
   return heads;
 }
 
@@ -66,8 +70,9 @@ export async function collectHeadVectors(
     options,
   );
   const x = new Float32Array(prompts.length * heads.length * width);
+  const pause = breather(options.signal);
   for (let i = 0; i < heads.length; i++) {
-    throwIfCancelled(options.signal);
+    await pause();
     const { data: output, dims } = await runner.outputWeights(heads[i].layer, heads[i].head);
     const size = dims[0];
     for (let e = 0; e < prompts.length; e++) {

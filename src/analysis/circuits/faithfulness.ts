@@ -59,7 +59,10 @@ export async function faithfulnessCurve(
   options: RunOptions = {},
 ): Promise<FaithfulnessCurve> {
   if (pairs.length === 0)
-    throw new HeadscopeError('no-pairs', 'A faithfulness curve needs prompts with a corrupted twin; there are none.');
+    throw new HeadscopeError(
+      'no-pairs',
+      'A faithfulness curve needs prompts with a corrupted twin; there are none.',
+    );
   if (order.length !== capturableHeads(runner).length)
     throw new HeadscopeError('bad-order', 'A faithfulness curve needs the order of all heads of the model.');
   const layers = [...new Set(order.map(({ layer }) => layer))];
@@ -70,18 +73,21 @@ export async function faithfulnessCurve(
   const mean = await meanZ(runner, corrupted, layers, kind, { signal });
   const edits = order.map((ref) => meanAblation(runner, ref, mean));
 
-  // Every knocked-out set once: [] is the full model, all heads the empty circuit.
+  // Runs of `order` to knock out, each measured once: none is the full model, all the empty circuit.
   const sizes = settings.sizes ?? curveSizes(order.length);
   const all = order.length;
-  const ranges = new Map<string, readonly [number, number]>([
-    ['0-0', [0, 0]],
-    [`0-${all}`, [0, all]],
-  ]);
-  for (const size of sizes) {
-    ranges.set(size === all ? '0-0' : `${size}-${all}`, size === all ? [0, 0] : [size, all]);
-    ranges.set(`0-${size}`, [0, size]);
-  }
-  const keys = [...ranges.keys()];
+  const key = (from: number, to: number): string => (from === to ? 'none' : `${from}-${to}`);
+  const sets = new Map<string, readonly [number, number]>();
+  for (const [from, to] of [
+    [0, 0],
+    [0, all],
+    ...sizes.flatMap((size) => [
+      [size, all],
+      [0, size],
+    ]),
+  ])
+    sets.set(key(from, to), [from, to]);
+  const keys = [...sets.keys()];
   const clean: Float32Array[] = [];
   await runner.run(
     { rows: pairs.map((pair) => ({ ids: pair.clean })) },
@@ -89,7 +95,7 @@ export async function faithfulnessCurve(
     { signal },
   );
   const rows: Row[] = [];
-  for (const [from, to] of ranges.values()) {
+  for (const [from, to] of sets.values()) {
     const knocked = edits.slice(from, to);
     for (const pair of pairs) rows.push({ ids: pair.clean, edits: knocked });
   }
@@ -103,7 +109,7 @@ export async function faithfulnessCurve(
     },
     options,
   );
-  const value = (from: number, to: number): number => sums[keys.indexOf(from === to ? '0-0' : `${from}-${to}`)];
+  const value = (from: number, to: number): number => sums[keys.indexOf(key(from, to))];
   const full = value(0, 0);
   const none = value(0, all);
   const share = (metric: number) => (Math.abs(full - none) > 1e-9 ? (metric - none) / (full - none) : null);

@@ -41,7 +41,8 @@ export function klDivergence(p: ArrayLike<number>, q: ArrayLike<number>): number
   const logP = logSoftmax(p);
   const logQ = logSoftmax(q);
   let sum = 0;
-  for (let i = 0; i < logP.length; i++) if (logP[i] > -Infinity) sum += Math.exp(logP[i]) * (logP[i] - logQ[i]);
+  for (let i = 0; i < logP.length; i++)
+    if (logP[i] > -Infinity) sum += Math.exp(logP[i]) * (logP[i] - logQ[i]);
   return Math.max(0, sum);
 }
 
@@ -71,5 +72,8 @@ function needTargets(logits: ArrayLike<number>, { answers, distractors }: Target
     );
   for (const id of [...answers, ...distractors])
     if (!(id >= 0 && id < logits.length))
-      throw new HeadscopeError('no-targets', `The answer token ${id} is not in the vocabulary of ${logits.length}.`);
+      throw new HeadscopeError(
+        'no-targets',
+        `The answer token ${id} is not in the vocabulary of ${logits.length}.`,
+      );
 }

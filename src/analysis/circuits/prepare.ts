@@ -15,10 +15,7 @@ export interface Prepared {
  * Centring takes away what a head always writes, so that codes tell prompts apart rather than heads; one common scale makes λ and the
  * learning rate mean the same for every model, and keeps the heads' sizes relative to each other.
  */
-export function prepare(
-  vectors: HeadVectors,
-  settings: Pick<CircuitSettings, 'centre' | 'scale'>,
-): Prepared {
+export function prepare(vectors: HeadVectors, settings: Pick<CircuitSettings, 'centre' | 'scale'>): Prepared {
   const { prompts, width } = vectors;
   const row = vectors.heads.length * width;
   const x = vectors.x.slice();

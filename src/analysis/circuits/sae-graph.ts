@@ -150,7 +150,9 @@ export function trainingGraph(shape: SaeGraphShape, loop: boolean): Uint8Array {
     const body = g.subgraph();
     const index = body.input(body.unique('index'), 'int64', []);
     const going = body.input(body.unique('going'), 'bool', []);
-    const carried = STATE_NAMES.map((name) => body.input(body.unique(name), 'float32', stateDims(name, shape)));
+    const carried = STATE_NAMES.map((name) =>
+      body.input(body.unique(name), 'float32', stateDims(name, shape)),
+    );
     const after = one(body, index, slots(carried));
     body.output(body.op('Identity', [going]), 'bool', []);
     flat(after.state).forEach((value, i) => body.output(value, 'float32', stateDims(STATE_NAMES[i], shape)));

@@ -1,6 +1,7 @@
-import { HeadscopeError, throwIfCancelled } from '../../errors.ts';
+import { HeadscopeError } from '../../errors.ts';
 import type { Random } from '../../random.ts';
 import type { Device, Session, Tensor } from '../../runtime/device.ts';
+import { breather } from './breather.ts';
 import {
   adamSchedule,
   PARAMETERS,
@@ -51,8 +52,7 @@ const float = (data: Float32Array, dims: readonly number[]): Tensor => ({ type: 
 
 /** Divides every line along `axis` of a [rows, columns] matrix by its Euclidean norm, in place. */
 function normalise(matrix: Float32Array, rows: number, columns: number, axis: 0 | 1): void {
-  const [lines, length, line, step] =
-    axis === 1 ? [rows, columns, columns, 1] : [columns, rows, 1, columns];
+  const [lines, length, line, step] = axis === 1 ? [rows, columns, columns, 1] : [columns, rows, 1, columns];
   for (let i = 0; i < lines; i++) {
     let squares = 0;
     for (let j = 0; j < length; j++) squares += matrix[i * line + j * step] ** 2;
@@ -123,9 +123,10 @@ export class SaeTrainer {
       const first = PARAMETERS.includes(name as ParameterName) ? start[name as ParameterName] : undefined;
       state[name] = float(first ?? new Float32Array(size(dims)), dims);
     }
+    const pause = breather(options.signal);
     let perRun = options.epochsPerRun ?? FIRST_RUN;
-    for (let epoch = 0; epoch < epochs; ) {
-      throwIfCancelled(options.signal);
+    for (let epoch = 0; epoch < epochs;) {
+      await pause();
       const steps = this.loop ? Math.min(perRun, epochs - epoch) : 1;
       const began = performance.now();
       const after = await this.run(x, state, epoch, steps);

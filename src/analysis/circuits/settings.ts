@@ -69,17 +69,24 @@ export const METHOD_NOTES: Readonly<Record<CircuitMethod, string>> = {
  */
 export function circuitSettings(given: Partial<CircuitSettings> = {}): CircuitSettings {
   const settings = { ...DEFAULTS[given.method ?? 'headscope'], ...withoutUndefined(given) };
-  const whole = (name: 'latents' | 'epochs' | 'trainPrompts' | 'seeds' | 'permutations', from: number, to: number) => {
+  const whole = (
+    name: 'latents' | 'epochs' | 'trainPrompts' | 'seeds' | 'permutations',
+    from: number,
+    to: number,
+  ) => {
     const value = settings[name];
-    if (!Number.isInteger(value) || value < from || value > to) bad(name, value, `a whole number from ${from} to ${to}`);
+    if (!Number.isInteger(value) || value < from || value > to)
+      bad(name, value, `a whole number from ${from} to ${to}`);
   };
   whole('latents', 2, 65536);
   whole('epochs', 1, 1e6);
   whole('trainPrompts', 1, 1e6);
   whole('seeds', 1, 1000);
   whole('permutations', 19, 1e6);
-  if (!(settings.lambda >= 0 && Number.isFinite(settings.lambda))) bad('lambda', settings.lambda, 'at least 0');
-  if (!(settings.learningRate > 0 && settings.learningRate < 1)) bad('learningRate', settings.learningRate, 'between 0 and 1');
+  if (!(settings.lambda >= 0 && Number.isFinite(settings.lambda)))
+    bad('lambda', settings.lambda, 'at least 0');
+  if (!(settings.learningRate > 0 && settings.learningRate < 1))
+    bad('learningRate', settings.learningRate, 'between 0 and 1');
   if (!(settings.fdr > 0 && settings.fdr <= 1)) bad('fdr', settings.fdr, 'above 0 and at most 1');
   return settings;
 }
@@ -89,5 +96,8 @@ function withoutUndefined<T extends object>(given: T): Partial<T> {
 }
 
 function bad(name: string, value: unknown, wanted: string): never {
-  throw new HeadscopeError('bad-setting', `The circuit setting ${name} is ${String(value)}; it must be ${wanted}.`);
+  throw new HeadscopeError(
+    'bad-setting',
+    `The circuit setting ${name} is ${String(value)}; it must be ${wanted}.`,
+  );
 }

@@ -22,7 +22,9 @@ export function circuitWarnings(result: CircuitResult, compared: number): string
       `More data can hurt: in the authors’ results the AUC fell from 0.86 to 0.68 (greater-than) and from 0.88 to 0.78 (IOI) between 5 and 250 training prompts; here there are ${trained}.`,
     );
   if (compared < prompts)
-    warnings.push(`Only ${compared} of ${prompts} prompts, drawn at random, were compared, to bound the work.`);
+    warnings.push(
+      `Only ${compared} of ${prompts} prompts, drawn at random, were compared, to bound the work.`,
+    );
   if (Math.min(positives, negatives) < FEW_PROMPTS)
     warnings.push(
       `With ${positives} positives and ${negatives} negatives a permutation test has little power: read the order of the scores, not who is in the circuit.`,
@@ -33,7 +35,9 @@ export function circuitWarnings(result: CircuitResult, compared: number): string
     warnings.push(
       `No head tells positives from negatives at a false-discovery rate of ${settings.fdr}: the order of the scores is all there is. Use more prompts or check causally.`,
     );
-  const silent = seeds.map(({ codes }) => codes.activation.filter((a) => a === 0).length / codes.activation.length);
+  const silent = seeds.map(
+    ({ codes }) => codes.activation.filter((a) => a === 0).length / codes.activation.length,
+  );
   const share = silent.reduce((a, b) => a + b, 0) / silent.length;
   if (share > 0.5)
     warnings.push(
