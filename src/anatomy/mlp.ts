@@ -45,7 +45,7 @@ const NAMES: readonly (readonly [RegExp, string, string])[] = [
 export function activationOf(index: GraphIndex, shapes: Shapes, nodes: ReadonlySet<Node>): string {
   const list = [...nodes];
   for (const [ops, plain, gated] of NAMES) {
-    const node = list.find((candidate) => ops.test(candidate.opType));
+    const node = list.find((candidate) => ops.test(activates(candidate)));
     if (!node) continue;
     const output = node.outputs[0];
     const isGated = list.some((other) => isGate(index, shapes, other, output));
@@ -57,6 +57,13 @@ export function activationOf(index: GraphIndex, shapes: Shapes, nodes: ReadonlyS
     return (isGated ? gated : plain) || node.opType.toLowerCase();
   }
   return 'unknown';
+}
+
+/** The activation that a node computes: that of its name, or one fused into a product. */
+function activates(node: Node): string {
+  if (node.opType === 'FusedGemm') return node.attributes.get('activation')?.string ?? '';
+  if (node.opType === 'QuickGelu' && node.attributes.get('alpha')?.float === 1) return 'Swish';
+  return node.opType;
 }
 
 /** x·σ(1.702 x) */

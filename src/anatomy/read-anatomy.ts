@@ -1,4 +1,3 @@
-import { HeadscopeError } from '../errors.ts';
 import type { Model } from '../onnx/model.ts';
 import type { ByteSource } from '../onnx/source.ts';
 import type { Anatomy, Block, Unrecognised } from './anatomy.ts';
@@ -15,31 +14,28 @@ import { nodeName, OPAQUE_ATTENTION } from './operators.ts';
 import { findOutputProjection } from './output-projection.ts';
 import { StreamReader } from './stream.ts';
 import { readUnembedding } from './unembedding.ts';
-
-/** Far more than the deepest model has blocks. */
-const MAX_SOFTMAXES = 10_000;
+import type { FusedNode } from './unfuse/unfuse.ts';
 
 /**
  * Finds every attention block of a model by following data, never by names.
  *
  * @param model a checked model whose fused operators have been rewritten into their parts
  * @param sources open files by name, for stored masks
- * @throws HeadscopeError `too-complex` for a graph that no exporter writes
+ * @param fused operators that were met when it was rewritten, with the reason where one stayed as it was
  */
-export async function readAnatomy(model: Model, sources: ReadonlyMap<string, ByteSource>): Promise<Anatomy> {
+export async function readAnatomy(
+  model: Model,
+  sources: ReadonlyMap<string, ByteSource>,
+  fused: readonly FusedNode[] = [],
+): Promise<Anatomy> {
   const index = new GraphIndex(model);
   const inputs = readInputs(index);
   const fixed = readFixedSizes(index, inputs);
   const shapes = new Shapes(model, inputs, fixed);
   const unrecognised: Unrecognised[] = [];
-  const softmaxes = model.graph.nodes.filter((node) => node.opType === 'Softmax');
-  if (softmaxes.length > MAX_SOFTMAXES)
-    throw new HeadscopeError(
-      'too-complex',
-      `The graph has ${softmaxes.length} softmaxes; at most ${MAX_SOFTMAXES} attention blocks can be read. Export the model with all heads of a layer in one tensor.`,
-    );
   const cores: AttentionCore[] = [];
-  for (const node of softmaxes) {
+  for (const node of model.graph.nodes) {
+    if (node.opType !== 'Softmax') continue;
     const finding = readCore(index, shapes, node);
     if ('core' in finding) cores.push(finding.core);
     else
@@ -49,7 +45,7 @@ export async function readAnatomy(model: Model, sources: ReadonlyMap<string, Byt
         why: finding.why,
       });
   }
-  for (const part of notLookedInto(model)) unrecognised.push(part);
+  unrecognised.push(...notLookedInto(model, fused));
   for (const input of inputs) {
     if (input.role === 'unknown')
       unrecognised.push({
@@ -84,7 +80,8 @@ export async function readAnatomy(model: Model, sources: ReadonlyMap<string, Byt
 }
 
 /** Parts of a graph that the anatomy does not read. */
-function notLookedInto(model: Model): Unrecognised[] {
+function notLookedInto(model: Model, fused: readonly FusedNode[]): Unrecognised[] {
+  const reasons = new Map(fused.map(({ where, why }) => [where, why]));
   const own = new Set(model.functions.map(({ domain, name }) => `${domain}/${name}`));
   return model.graph.nodes.flatMap((node): Unrecognised[] => {
     const where = nodeName(node);
@@ -93,7 +90,9 @@ function notLookedInto(model: Model): Unrecognised[] {
         {
           what: `the fused operator ${node.opType}`,
           where,
-          why: 'its pattern and z are not values of the graph',
+          why: ['its pattern and z are not values of the graph', reasons.get(where)]
+            .filter(Boolean)
+            .join(': '),
         },
       ];
     if (/^(If|Loop|Scan)$/.test(node.opType))
@@ -101,7 +100,9 @@ function notLookedInto(model: Model): Unrecognised[] {
         {
           what: `the control flow operator ${node.opType}`,
           where,
-          why: 'heads inside its subgraphs are not looked for',
+          why: ['heads inside its subgraphs are not looked for', reasons.get(where)]
+            .filter(Boolean)
+            .join(': '),
         },
       ];
     if (own.has(`${node.domain}/${node.opType}`))

@@ -5,13 +5,12 @@ import type { ElementType } from '../runtime/device.ts';
 import { editPattern } from './edit-pattern.ts';
 import type { Names, Switch } from './names.ts';
 import { summarise } from './summaries.ts';
-import { asFloat, canonical, elementType, gated, give, noChange, nothing, restore } from './values.ts';
+import { asFloat, canonical, elementType, gated, give, isOn, noChange, nothing, restore } from './values.ts';
 import type { ValueTypes } from './values.ts';
 
-/** Values of a block that exist only after its z, with the switch that captures them. */
+/** Values of a block that exist only after its z. */
 export interface LateTaps {
   readonly layer: number;
-  readonly condition: string;
   readonly values: Readonly<Record<string, string>>;
 }
 
@@ -31,7 +30,6 @@ export interface BlockContext {
 
 export interface InstrumentedBlock {
   readonly taps: Readonly<Record<string, string>>;
-  readonly switches: ReadonlySet<Switch>;
   /** Names that the rest of the model reads instead of the model's own. */
   readonly renamed: ReadonlyMap<string, string>;
   readonly late?: LateTaps;
@@ -47,12 +45,6 @@ export interface InstrumentedBlock {
 export function instrumentBlock(context: BlockContext): InstrumentedBlock {
   const { builder: g, names, block, types, mixing } = context;
   const at = (what: string): string => names.layer(block.layer, what);
-  const switches = new Set<Switch>();
-  const condition = (name: Switch): string => {
-    if (!switches.has(name)) g.input(at(name), 'bool', []);
-    switches.add(name);
-    return at(name);
-  };
   const on = g.subgraph('on');
   const off = g.subgraph('off');
   const outputs: string[] = [];
@@ -73,9 +65,8 @@ export function instrumentBlock(context: BlockContext): InstrumentedBlock {
     return z;
   };
 
-  g.input(at('inverse_count'), 'float32', ['batch', 'tokens']);
-  const edited = editPattern(on, context, condition, mix);
-  const z = editZ(on, context, condition('edit_z'), edited.z);
+  const edited = editPattern(on, context, mix);
+  const z = editZ(on, context, edited.z);
   const renamed = new Map([
     [
       block.z.value,
@@ -89,7 +80,7 @@ export function instrumentBlock(context: BlockContext): InstrumentedBlock {
     known.set(body, pattern);
     gated(
       body,
-      condition('edit_pattern'),
+      isOn(body, names, block.layer, 'edit_pattern'),
       [pattern],
       () => [edited.pattern],
       (inner) => [canonical(inner, block.pattern, types)],
@@ -127,30 +118,26 @@ export function instrumentBlock(context: BlockContext): InstrumentedBlock {
   for (const [name, group] of groups) {
     const values = defined(group);
     if (Object.keys(values).length === 0) continue;
-    for (const [key, value] of Object.entries(tapGroup(on, condition(name), values)))
+    for (const [key, value] of Object.entries(tapGroup(on, isOn(on, names, block.layer, name), values)))
       taps[key] = captured(at(`captured_${key}`), value);
   }
   const { before } = context;
   if (before) {
-    for (const [key, value] of Object.entries(tapGroup(on, before.condition, lateValues(before, types))))
+    const condition = isOn(on, names, before.layer, 'tap_resid');
+    for (const [key, value] of Object.entries(tapGroup(on, condition, lateValues(before, types))))
       captured(names.layer(before.layer, `captured_${key}`), value);
   }
-  g.ops('If', [condition('block')], { then_branch: on, else_branch: off }, outputs);
+  g.ops('If', [g.input(at('block'), 'bool', [])], { then_branch: on, else_branch: off }, outputs);
 
   const after = defined({ resid_mid: block.residMid, resid_post: block.residPost });
   for (const key of Object.keys(after)) taps[key] = at(`captured_${key}`);
-  const late = Object.keys(after).length > 0;
-  return {
-    taps,
-    switches,
-    renamed,
-    late: late ? { layer: block.layer, condition: condition('tap_resid'), values: after } : undefined,
-  };
+  const late = Object.keys(after).length > 0 ? { layer: block.layer, values: after } : undefined;
+  return { taps, renamed, late };
 }
 
 /** Captures late taps beside the model: for the last block, and where the next block does not come after them. */
 export function captureLate(g: GraphBuilder, names: Names, late: LateTaps, types: ValueTypes): void {
-  const values = tapGroup(g, late.condition, lateValues(late, types), (key) =>
+  const values = tapGroup(g, isOn(g, names, late.layer, 'tap_resid'), lateValues(late, types), (key) =>
     names.layer(late.layer, `captured_${key}`),
   );
   for (const value of Object.values(values)) g.output(value, 'float32');
@@ -190,7 +177,6 @@ function tapGroup(
 function editZ(
   on: GraphBuilder,
   { builder: g, names, block, types }: BlockContext,
-  condition: string,
   mixed: string,
 ): { value: string; change: string } {
   const at = (what: string): string => names.layer(block.layer, what);
@@ -200,7 +186,7 @@ function editZ(
   const change = on.unique('z_change');
   gated(
     on,
-    condition,
+    isOn(on, names, block.layer, 'edit_z'),
     [value, change],
     (body) => {
       const z = canonical(body, block.z, types, mixed);

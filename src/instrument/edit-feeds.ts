@@ -2,7 +2,7 @@ import type { Block } from '../anatomy/anatomy.ts';
 import { HeadscopeError } from '../errors.ts';
 import type { Tensor } from '../runtime/device.ts';
 import { perToken, type Batch } from './feeds.ts';
-import type { Names, Switch } from './names.ts';
+import { HEAD_SETTINGS, type HeadSetting, type Names, type Switch } from './names.ts';
 import { headName, type Edit } from './runner.ts';
 
 const floats = (data: Float32Array, ...dims: number[]): Tensor => ({ type: 'float32', dims, data });
@@ -110,35 +110,41 @@ function patternFeeds(
   };
 }
 
-function maskFeeds(
-  edits: readonly Placed<Of<'mask'>>[],
-  block: Block,
-  batch: Batch,
-): { on: Tensor; allowed: Tensor } {
+/** 1 where attention is allowed, [batch, heads, T, T]. */
+function maskFeed(edits: readonly Placed<Of<'mask'>>[], block: Block, batch: Batch): Tensor {
   const size = batch.rows.length;
   const { heads } = block;
   const width = batch.width;
-  const on = new Float32Array(size * heads);
   const allowed = new Float32Array(size * heads * width * width).fill(1);
   for (const { row, edit } of edits) {
     const length = batch.lengths[row];
-    on[row * heads + edit.head] = 1;
     for (let q = 0; q < length; q++) {
       for (let k = 0; k < length; k++) {
         if (!edit.allowed[q * length + k]) allowed[((row * heads + edit.head) * width + q) * width + k] = 0;
       }
     }
   }
-  return { on: floats(on, size, heads), allowed: floats(allowed, size, heads, width, width) };
+  return floats(allowed, size, heads, width, width);
 }
 
-function actFeed(edits: readonly Placed<Of<'act'>>[], block: Block, batch: Batch): Tensor {
-  const data = new Float32Array(batch.rows.length * block.heads * 3);
+/** Settings of each head, by the columns of `HEAD_SETTINGS`. */
+function headSettings(
+  edits: readonly (Placed<Of<'act'>> | Placed<Of<'var'>> | Placed<Of<'mask'>>)[],
+  block: Block,
+  batch: Batch,
+): Tensor {
+  const columns = HEAD_SETTINGS.length;
+  const data = new Float32Array(batch.rows.length * block.heads * columns);
   for (const { row, edit } of edits) {
-    const threshold = edit.absolute ?? (edit.alpha ?? 5) / batch.lengths[row];
-    data.set([1, threshold, edit.beta], (row * block.heads + edit.head) * 3);
+    const set = (name: HeadSetting, value: number): void => {
+      data[(row * block.heads + edit.head) * columns + HEAD_SETTINGS.indexOf(name)] = value;
+    };
+    set(edit.kind, 1);
+    if (edit.kind !== 'act') continue;
+    set('threshold', edit.absolute ?? (edit.alpha ?? 5) / batch.lengths[row]);
+    set('beta', edit.beta);
   }
-  return floats(data, batch.rows.length, block.heads, 3);
+  return floats(data, batch.rows.length, block.heads, columns);
 }
 
 /** Span, queries, sink dimensions and settings of each row that uses VAR; one row can have only one setting. */
@@ -180,11 +186,15 @@ function varFeeds(
   };
 }
 
+const NEUTRAL_SETTINGS = floats(new Float32Array(HEAD_SETTINGS.length), 1, 1, HEAD_SETTINGS.length);
+const NEUTRAL_VAR = floats(new Float32Array(4), 1, 4);
+const NOWHERE = floats(new Float32Array(1), 1, 1);
+
 const neutralVar = (names: Names): Record<string, Tensor> => ({
-  [names.global('var_dims')]: floats(Float32Array.of(0), 1, 1),
-  [names.global('var_settings')]: floats(new Float32Array(4), 1, 4),
-  [names.global('var_span')]: floats(Float32Array.of(0), 1, 1),
-  [names.global('var_queries')]: floats(Float32Array.of(0), 1, 1),
+  [names.global('var_dims')]: NOWHERE,
+  [names.global('var_settings')]: NEUTRAL_VAR,
+  [names.global('var_span')]: NOWHERE,
+  [names.global('var_queries')]: NOWHERE,
 });
 
 /** Feeds of all edit inputs for a batch, and the switches that must be on in each layer. */
@@ -197,45 +207,72 @@ export function editFeeds(
     (row.edits ?? []).map((edit) => ({ row: i, edit })),
   );
   for (const { row, edit } of placed) check(edit, blocks, batch.lengths[row]);
-  const of = <K extends Edit['kind']>(kind: K, layer?: number): Placed<Of<K>>[] =>
-    placed.filter(
-      (p): p is Placed<Of<K>> => p.edit.kind === kind && (layer === undefined || p.edit.layer === layer),
-    );
-  const vars = of('var');
+  const vars = placed.filter((p): p is Placed<Of<'var'>> => p.edit.kind === 'var');
   const feeds: Record<string, Tensor> = vars.length
     ? varFeeds(vars, names, batch, blocks[0].dModel)
     : neutralVar(names);
   const on = blocks.map((block) => {
-    const set = new Set<Switch>();
-    const at = (what: string): string => names.layer(block.layer, what);
-    const put = (what: string, tensor: Tensor): void => void (feeds[at(what)] = tensor);
-    const z = of('z', block.layer);
-    if (z.length) set.add('edit_z');
-    const { scale, add } = z.length ? zFeeds(z, block, batch) : { scale: one, add: zero };
-    put('z_scale', scale);
-    put('z_add', add);
-    const pattern = of('pattern', block.layer);
-    const patternFeed = pattern.length ? patternFeeds(pattern, block, batch) : { scale: one, add: zero };
-    put('pattern_scale', patternFeed.scale);
-    put('pattern_add', patternFeed.add);
-    const mask = of('mask', block.layer);
-    const maskFeed = mask.length
-      ? maskFeeds(mask, block, batch)
-      : { on: floats(Float32Array.of(0), 1, 1), allowed: one };
-    put('mask_on', maskFeed.on);
-    put('mask_allowed', maskFeed.allowed);
-    const act = of('act', block.layer);
-    put('act', act.length ? actFeed(act, block, batch) : floats(new Float32Array(3), 1, 1, 3));
-    const varHere = vars.filter(({ edit }) => edit.layer === block.layer);
-    const varOn = new Float32Array(varHere.length ? batch.rows.length * block.heads : 1);
-    for (const { row, edit } of varHere) varOn[row * block.heads + edit.head] = 1;
-    put('var_on', varHere.length ? floats(varOn, batch.rows.length, block.heads) : floats(varOn, 1, 1));
-    if (pattern.length) set.add('edit_scale');
-    if (mask.length) set.add('edit_mask');
-    if (act.length) set.add('edit_act');
-    if (varHere.length) set.add('edit_var');
-    if (pattern.length || mask.length || act.length || varHere.length) set.add('edit_pattern');
-    return set;
+    const here = placed.filter(({ edit }) => edit.layer === block.layer);
+    const { tensors, switches } = layerFeeds(here, block, batch);
+    for (const [what, tensor] of Object.entries(tensors) as [string, Tensor][])
+      feeds[names.layer(block.layer, what)] = tensor;
+    return switches;
   });
   return { feeds, on };
+}
+
+interface LayerFeeds {
+  readonly z_scale: Tensor;
+  readonly z_add: Tensor;
+  readonly pattern_scale: Tensor;
+  readonly pattern_add: Tensor;
+  readonly mask_allowed: Tensor;
+  readonly head_settings: Tensor;
+}
+
+const NEUTRAL: LayerFeeds = {
+  z_scale: one,
+  z_add: zero,
+  pattern_scale: one,
+  pattern_add: zero,
+  mask_allowed: one,
+  head_settings: NEUTRAL_SETTINGS,
+};
+
+/** Feeds of one layer's edits and what they turn on. */
+function layerFeeds(
+  edits: readonly Placed[],
+  block: Block,
+  batch: Batch,
+): { tensors: LayerFeeds; switches: Set<Switch> } {
+  const switches = new Set<Switch>();
+  if (edits.length === 0) return { tensors: NEUTRAL, switches };
+  const of = <K extends Edit['kind']>(kind: K): Placed<Of<K>>[] =>
+    edits.filter((p): p is Placed<Of<K>> => p.edit.kind === kind);
+  const tensors: { -readonly [K in keyof LayerFeeds]: Tensor } = { ...NEUTRAL };
+  const z = of('z');
+  if (z.length) {
+    switches.add('edit_z');
+    const { scale, add } = zFeeds(z, block, batch);
+    Object.assign(tensors, { z_scale: scale, z_add: add });
+  }
+  const pattern = of('pattern');
+  if (pattern.length) {
+    switches.add('edit_scale');
+    const { scale, add } = patternFeeds(pattern, block, batch);
+    Object.assign(tensors, { pattern_scale: scale, pattern_add: add });
+  }
+  const mask = of('mask');
+  if (mask.length) {
+    switches.add('edit_mask');
+    tensors.mask_allowed = maskFeed(mask, block, batch);
+  }
+  const act = of('act');
+  if (act.length) switches.add('edit_act');
+  const vars = of('var');
+  if (vars.length) switches.add('edit_var');
+  if (mask.length + act.length + vars.length > 0)
+    tensors.head_settings = headSettings([...mask, ...act, ...vars], block, batch);
+  if (edits.length > z.length) switches.add('edit_pattern');
+  return { tensors, switches };
 }

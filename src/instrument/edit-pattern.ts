@@ -1,7 +1,7 @@
 import type { GraphBuilder } from '../onnx/build.ts';
 import type { BlockContext } from './block.ts';
-import type { Names, Switch } from './names.ts';
-import { canonical, elementType, gated, noChange, normalised, nothing, restore } from './values.ts';
+import { HEAD_SETTINGS, type HeadSetting, type Names, type Switch } from './names.ts';
+import { canonical, elementType, gated, isOn, noChange, normalised, nothing, restore } from './values.ts';
 
 /** The edited pattern and what follows from it; `pattern` has no elements while no edit of patterns is on. */
 export interface EditedPattern {
@@ -21,21 +21,18 @@ export interface EditedPattern {
 export function editPattern(
   on: GraphBuilder,
   context: BlockContext,
-  condition: (name: Switch) => string,
   mix: (body: GraphBuilder, pattern: string) => string,
 ): EditedPattern {
   const { builder: g, names, block, types } = context;
   const at = (what: string): string => names.layer(block.layer, what);
   g.input(at('pattern_scale'), 'float32', ['ps_b', 'ps_h', 'ps_q', 'ps_k']);
   g.input(at('pattern_add'), 'float32', ['pa_b', 'pa_h', 'pa_q', 'pa_k']);
-  g.input(at('mask_on'), 'float32', ['mo_b', 'mo_h']);
   g.input(at('mask_allowed'), 'float32', ['ma_b', 'ma_h', 'ma_q', 'ma_k']);
-  g.input(at('act'), 'float32', ['act_b', 'act_h', 3]);
-  g.input(at('var_on'), 'float32', ['vo_b', 'vo_h']);
+  g.input(at('head_settings'), 'float32', ['hs_b', 'hs_h', HEAD_SETTINGS.length]);
   const result = { pattern: on.unique('pattern'), change: on.unique('pattern_change'), z: on.unique('z') };
   gated(
     on,
-    condition('edit_pattern'),
+    isOn(on, names, block.layer, 'edit_pattern'),
     [result.pattern, result.change, result.z],
     (body) => {
       const before = canonical(body, block.pattern, types);
@@ -45,7 +42,7 @@ export function editPattern(
         pattern = body.unique('pattern');
         gated(
           body,
-          condition(name),
+          isOn(body, names, block.layer, name),
           [pattern],
           (inner) => [edit(inner, input)],
           () => [input],
@@ -54,21 +51,25 @@ export function editPattern(
       step('edit_scale', (inner, value) =>
         inner.op('Add', [inner.op('Mul', [value, at('pattern_scale')]), at('pattern_add')]),
       );
-      step('edit_mask', (inner, value) => applyMask(inner, value, at('mask_on'), at('mask_allowed')));
+      const setting = (inner: GraphBuilder, name: HeadSetting): string =>
+        column(inner, at('head_settings'), HEAD_SETTINGS.indexOf(name));
+      step('edit_mask', (inner, value) =>
+        applyMask(inner, value, setting(inner, 'mask'), at('mask_allowed')),
+      );
       step('edit_act', (inner, value) =>
         applyAct(inner, value, {
-          on: column(inner, at('act'), 0),
-          threshold: column(inner, at('act'), 1),
-          beta: column(inner, at('act'), 2),
+          on: setting(inner, 'act'),
+          threshold: setting(inner, 'threshold'),
+          beta: setting(inner, 'beta'),
           valid: overKeys(inner, names.global('valid')),
-          inverseCount: overKeys(inner, at('inverse_count')),
+          inverseCount: overKeys(inner, inverseCount(inner, names, block.layer)),
           sinkable: overKeys(inner, names.global('sinkable')),
         }),
       );
       const residual = block.residPre;
       if (residual !== undefined)
         step('edit_var', (inner, value) =>
-          applyVar(inner, value, normalised(inner, residual, types), at('var_on'), names),
+          applyVar(inner, value, normalised(inner, residual, types), setting(inner, 'var'), names),
         );
       const size = body.op('Abs', [body.op('Sub', [pattern, before])]);
       return [
@@ -83,9 +84,12 @@ export function editPattern(
   return result;
 }
 
-/** [batch, head] → [batch, head, 1, 1] > 0 */
-const flag = (g: GraphBuilder, values: string): string =>
-  g.op('Greater', [g.axes('Unsqueeze', values, [2, 3]), g.float(0)]);
+/** [batch, head, 1, 1] > 0 */
+const flag = (g: GraphBuilder, values: string): string => g.op('Greater', [values, g.float(0)]);
+
+/** 1 / number of real queries that may see each key, [batch, key]; which it is depends on the layer's being causal. */
+export const inverseCount = (g: GraphBuilder, names: Names, layer: number): string =>
+  g.op('Gather', [names.global('inverse_counts'), g.op('Gather', [names.global('causal'), g.int(layer)])]);
 
 /** [batch, key] → [batch, 1, 1, key] */
 const overKeys = (g: GraphBuilder, values: string): string => g.axes('Unsqueeze', values, [1, 2]);

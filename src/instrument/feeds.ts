@@ -66,7 +66,10 @@ function wholeTensor(onnxType: number, dims: readonly number[], value: (i: numbe
   const type = TYPES[onnxType];
   const size = dims.reduce((product, dim) => product * dim, 1);
   if (!(size <= MAX_FED))
-    throw new HeadscopeError('not-supported', `An input of the model wants ${size} numbers, more than can be fed.`);
+    throw new HeadscopeError(
+      'not-supported',
+      `An input of the model wants ${size} numbers, more than can be fed.`,
+    );
   switch (type) {
     case 'int64':
       return { type, dims, data: BigInt64Array.from({ length: size }, (_, i) => BigInt(value(i))) };

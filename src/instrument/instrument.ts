@@ -5,7 +5,7 @@ import { GraphBuilder } from '../onnx/build.ts';
 import type { Graph, Model, Node } from '../onnx/model.ts';
 import { captureLate, instrumentBlock, type LateTaps } from './block.ts';
 import { instrumentEnd } from './end.ts';
-import { Names, type Switch } from './names.ts';
+import { Names } from './names.ts';
 import { HeadscopeError } from '../errors.ts';
 
 /** A model with taps and edits built in. Everything is off until an input turns it on. */
@@ -14,8 +14,6 @@ export interface Instrumented {
   readonly names: Names;
   /** Output names of one layer's taps, by what they carry. */
   readonly taps: readonly Readonly<Record<string, string>>[];
-  /** Switches that exist in each layer. */
-  readonly switches: readonly ReadonlySet<Switch>[];
   /** Output with the logits of each prompt's last token, where the model works all of them out. */
   readonly lastLogits?: string;
   /** Input that says at which positions logits are worked out, int64 [batch, n, 1]; then there is no `lastLogits`. */
@@ -53,7 +51,9 @@ export function instrument(model: Model, anatomy: Anatomy): Instrumented {
   const builder = new GraphBuilder({ opset: model.opsets.get('') ?? 13, prefix: names.global('n/') });
   const renamed = new Map<string, string>();
   const taps: Readonly<Record<string, string>>[] = [];
-  const switches: ReadonlySet<Switch>[] = [];
+  builder.input(names.global('switches'), 'bool', ['switches']);
+  builder.input(names.global('causal'), 'int64', ['layers']);
+  builder.input(names.global('inverse_counts'), 'float32', [2, 'batch', 'tokens']);
   builder.input(names.global('valid'), 'float32', ['batch', 'tokens']);
   builder.input(names.global('features'), 'float32', ['batch', 'tokens_squared', 3]);
   builder.input(names.global('sinkable'), 'float32', ['batch', 'tokens']);
@@ -82,7 +82,6 @@ export function instrument(model: Model, anatomy: Anatomy): Instrumented {
     replaced.add(mixing);
     for (const [own, edited] of layer.renamed) renamed.set(own, edited);
     taps.push(layer.taps);
-    switches.push(layer.switches);
     late = layer.late;
   }
   if (late) captureLate(builder, names, late, types);
@@ -97,7 +96,7 @@ export function instrument(model: Model, anatomy: Anatomy): Instrumented {
   });
   const graph = join(model.graph, own, builder.graph);
   const { finalMax, lastLogits, logitRows } = end;
-  return { model: { ...model, graph }, names, taps, switches, lastLogits, logitRows, finalMax };
+  return { model: { ...model, graph }, names, taps, lastLogits, logitRows, finalMax };
 }
 
 /** The model's own nodes, rewired, together with what was added. */

@@ -19,14 +19,16 @@ export class Names {
   }
 }
 
-/** Switches of one layer: what they turn on is not computed while they are off. */
+/**
+ * What can be turned on in one layer; what is off is not computed. `switches` holds them for all layers, [layers × SWITCHES.length].
+ * `edit_pattern` stands for any of the four edits after it.
+ */
 export const SWITCHES = [
-  'block', // any of the others
-  'edit_pattern', // any of the next four
+  'edit_pattern',
   'edit_scale',
+  'edit_mask',
   'edit_act',
   'edit_var',
-  'edit_mask',
   'edit_z',
   'tap_pattern',
   'tap_scores',
@@ -37,3 +39,11 @@ export const SWITCHES = [
   'summaries',
 ] as const;
 export type Switch = (typeof SWITCHES)[number];
+
+/** Place of a switch in `switches`. */
+export const switchIndex = (layer: LayerIndex, name: Switch): number =>
+  layer * SWITCHES.length + SWITCHES.indexOf(name);
+
+/** Columns of a layer's `head_settings`, float32 [batch, head, 5]; the edits they belong to apply where `act`, `var`, `mask` are > 0. */
+export const HEAD_SETTINGS = ['act', 'threshold', 'beta', 'var', 'mask'] as const;
+export type HeadSetting = (typeof HEAD_SETTINGS)[number];

@@ -6,7 +6,7 @@ import { cutBatches } from './batches.ts';
 import { editFeeds } from './edit-feeds.ts';
 import { modelFeeds, pairFeatures, perToken, type Batch } from './feeds.ts';
 import type { Instrumented } from './instrument.ts';
-import type { Switch } from './names.ts';
+import { SWITCHES, switchIndex, type Switch } from './names.ts';
 import {
   headName,
   type Edit,
@@ -42,6 +42,10 @@ export interface Engine {
   /** Number of weights, for cutting batches. */
   readonly parameters: number;
 }
+
+/** Milliseconds after which other work gets its turn, over all requests; a pause costs at least one. */
+const LONGEST_HOLD = 30;
+let lastPause = 0;
 
 interface Plan {
   /** Layers wanted per site. */
@@ -120,8 +124,10 @@ export async function runRequest(
     await runBatch(engine, plan, batch, onRow);
     done += batch.rows.length;
     options.onProgress?.(done, request.rows.length);
+    if (performance.now() - lastPause < LONGEST_HOLD) continue;
     // Native runs hold the thread; let cancellation and progress through between them.
     await new Promise<void>((resolve) => setTimeout(resolve, 0));
+    lastPause = performance.now();
   }
 }
 
@@ -160,22 +166,18 @@ function buildFeeds(engine: Engine, plan: Plan, batch: Batch): Record<string, Te
   const summaries = plan.request.summaries === true;
   const edits = editFeeds(anatomy.blocks, names, batch);
   const feeds: Record<string, Tensor> = { ...modelFeeds(anatomy, batch), ...edits.feeds };
-  let overAll: Tensor | undefined;
-  let overLater: Tensor | undefined;
+  const switches = new Uint8Array(anatomy.blocks.length * SWITCHES.length);
   let residBefore = false; // what a block leaves in the stream is captured inside the next block
   for (const block of anatomy.blocks) {
     const on = edits.on[block.layer];
     if (summaries) on.add('summaries');
     for (const [site, layers] of plan.taps) if (layers.has(block.layer)) on.add(SITE_SWITCH[site]);
-    if (on.size > 0 || residBefore) on.add('block');
+    feeds[names.layer(block.layer, 'block')] = on.size > 0 || residBefore ? ON : OFF;
     residBefore = on.has('tap_resid');
-    for (const name of instrumented.switches[block.layer])
-      feeds[names.layer(block.layer, name)] = on.has(name) ? ON : OFF;
-    feeds[names.layer(block.layer, 'inverse_count')] =
-      block.causal === false
-        ? (overAll ??= perToken(batch, (_row, _k, length) => 1 / length))
-        : (overLater ??= perToken(batch, (_, k, length) => 1 / (length - k)));
+    for (const name of on) switches[switchIndex(block.layer, name)] = 1;
   }
+  feeds[names.global('switches')] = { type: 'bool', dims: [switches.length], data: switches };
+  Object.assign(feeds, countFeeds(engine, batch));
   feeds[names.global('valid')] = perToken(batch, () => 1);
   feeds[names.global('sinkable')] = perToken(batch, (_, k) => (k >= 1 ? 1 : 0));
   feeds[names.global('features')] = summaries ? pairFeatures(batch) : NO_FEATURES;
@@ -189,6 +191,22 @@ function buildFeeds(engine: Engine, plan: Plan, batch: Batch): Record<string, Te
     };
   }
   return feeds;
+}
+
+/** 1 / number of queries that may see each key, [2, batch, T]: all queries, or the key's own and later ones; and which holds for a layer. */
+function countFeeds(engine: Engine, batch: Batch): Record<string, Tensor> {
+  const { names } = engine.instrumented;
+  const { blocks } = engine.anatomy;
+  const all = perToken(batch, (_row, _k, length) => 1 / length);
+  const later = perToken(batch, (_row, k, length) => 1 / (length - k));
+  const data = new Float32Array(all.data.length + later.data.length);
+  data.set(all.data as Float32Array);
+  data.set(later.data as Float32Array, all.data.length);
+  const causal = BigInt64Array.from(blocks, (block) => (block.causal === false ? 0n : 1n));
+  return {
+    [names.global('inverse_counts')]: { type: 'float32', dims: [2, ...all.dims], data },
+    [names.global('causal')]: { type: 'int64', dims: [causal.length], data: causal },
+  };
 }
 
 /** Positions whose logits are worked out, [batch, n, 1]: all of them, or each row's last. */

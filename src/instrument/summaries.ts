@@ -1,5 +1,6 @@
 import type { GraphBuilder } from '../onnx/build.ts';
 import type { BlockContext } from './block.ts';
+import { inverseCount } from './edit-pattern.ts';
 import { canonical, maxNormalised } from './values.ts';
 
 /**
@@ -15,12 +16,11 @@ export function summarise(
   pattern: (body: GraphBuilder) => string,
 ): Record<string, (body: GraphBuilder) => string> {
   const { names, block, types } = context;
-  const at = (what: string): string => names.layer(block.layer, what);
   const parts: Record<string, (body: GraphBuilder) => string> = {
     received: (body) => {
       const row = (name: string): string => body.axes('Unsqueeze', name, [1, 2]);
       const sums = body.op('MatMul', [row(names.global('valid')), pattern(body)]);
-      return body.axes('Squeeze', body.op('Mul', [sums, row(at('inverse_count'))]), [2]);
+      return body.axes('Squeeze', body.op('Mul', [sums, row(inverseCount(body, names, block.layer))]), [2]);
     },
     entropy: (body) => {
       // −Σ p·log2 p per row, then the mean over real rows; 1e-30 keeps 0·log 0 at 0

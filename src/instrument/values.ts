@@ -2,6 +2,7 @@ import type { HeadValue } from '../anatomy/anatomy.ts';
 import type { GraphBuilder } from '../onnx/build.ts';
 import { DataType, dataTypeName } from '../onnx/model.ts';
 import type { ElementType } from '../runtime/device.ts';
+import { switchIndex, type Names, type Switch } from './names.ts';
 
 /** ONNX element types of the model's values; float32 where nothing is known. */
 export type ValueTypes = ReadonlyMap<string, number>;
@@ -60,6 +61,10 @@ export function restore(
   const type = typeOf(types, original.value);
   return type === DataType.float ? out : builder.op('Cast', [out], { to: type });
 }
+
+/** A switch of one layer, a bool scalar computed with `body`. */
+export const isOn = (body: GraphBuilder, names: Names, layer: number, name: Switch): string =>
+  body.op('Gather', [names.global('switches'), body.int(switchIndex(layer, name))]);
 
 /** A float32 tensor with no elements: what a tap gives while it is off. */
 export const nothing = (body: GraphBuilder): string => body.constant(new Float32Array(0), [0]);

@@ -1,3 +1,4 @@
+import { HeadscopeError } from '../errors.ts';
 import type { ElementType, TensorBytes } from '../runtime/device.ts';
 import {
   DataType,
@@ -154,8 +155,17 @@ export class GraphBuilder {
     return this.once(`f${value}`, () => this.constant(Float32Array.of(value), []));
   }
 
-  /** An int64 vector, such as axes or a shape. */
+  /**
+   * An int64 vector, such as axes or a shape.
+   * @throws HeadscopeError `bad-graph` when a size that was worked out from a graph is no whole number
+   */
   ints(...values: number[]): string {
+    const odd = values.find((value) => !Number.isInteger(value));
+    if (odd !== undefined)
+      throw new HeadscopeError(
+        'bad-graph',
+        `Sizes in the graph do not fit together: one comes out as ${odd}, which is no whole number. Export the model again.`,
+      );
     return this.once(`i${values.join(',')}`, () =>
       this.constant(BigInt64Array.from(values, BigInt), [values.length]),
     );

@@ -1,8 +1,9 @@
 import { HeadscopeError } from '../errors.ts';
 import type { ByteSource } from './source.ts';
 
-/** Largest piece read at once while walking a file; weights between the pieces are skipped, never read. */
-const WINDOW = 1 << 18;
+/** Pieces read while walking a file: small after a jump over a weight, larger as long as nothing is skipped. */
+const SMALLEST_WINDOW = 1 << 12;
+const LARGEST_WINDOW = 1 << 18;
 
 const text = new TextDecoder('utf-8', { fatal: true });
 
@@ -34,7 +35,9 @@ export class WireCursor {
   }
 
   async fill(count: number): Promise<void> {
-    const length = Math.min(Math.max(count, WINDOW), this.source.size - this.position);
+    const jumped = this.position < this.start || this.position > this.start + this.window.length;
+    const wanted = jumped ? SMALLEST_WINDOW : Math.min(2 * this.window.length, LARGEST_WINDOW);
+    const length = Math.min(Math.max(count, wanted, SMALLEST_WINDOW), this.source.size - this.position);
     this.window = length > 0 ? await this.source.read(this.position, length) : new Uint8Array(0);
     this.view = new DataView(this.window.buffer, this.window.byteOffset, this.window.byteLength);
     this.start = this.position;

@@ -32,7 +32,8 @@ function plainTensor(tensor: OrtTensor): Tensor {
 export function runtimeError(code: 'load-failed' | 'run-failed', cause: unknown): HeadscopeError {
   const what =
     code === 'load-failed' ? 'ONNX Runtime cannot load this model' : 'ONNX Runtime could not run the model';
-  const detail = (cause instanceof Error ? cause.message : String(cause)).split('\n')[0].slice(0, 400);
+  const [line] = (cause instanceof Error ? cause.message : String(cause)).split('\n');
+  const detail = line.slice(0, 400).replace(/[\p{Cc}\p{Cf}]/gu, ' '); // it quotes names out of the file
   if (/Failed to get a WebGPU adapter|No supported adapters/i.test(detail)) {
     return new HeadscopeError(
       'no-gpu',

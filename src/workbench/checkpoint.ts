@@ -1,5 +1,6 @@
 import type { Anatomy } from '../anatomy/anatomy.ts';
 import { readAnatomy } from '../anatomy/read-anatomy.ts';
+import { unfuse } from '../anatomy/unfuse/unfuse.ts';
 import { HeadscopeError } from '../errors.ts';
 import { checkModel } from '../onnx/check.ts';
 import { resolveExternalData } from '../onnx/external.ts';
@@ -17,6 +18,9 @@ export interface Checkpoint {
   readonly files: CheckpointFiles;
   /** Every file that holds bytes of the model, the .onnx file first. */
   readonly sources: ReadonlyMap<string, ByteSource>;
+  /** The model as it is in the file. */
+  readonly original: Model;
+  /** The same with fused operators written in their parts; what the anatomy speaks of, and what is instrumented. */
   readonly model: Model;
   readonly anatomy: Anatomy;
   /** Numbers stored in the model's weights. */
@@ -66,14 +70,15 @@ export async function readCheckpoint(
   file: string,
 ): Promise<Checkpoint> {
   const source = await files.open(file);
-  const model = await readModel(source);
-  hoistLargeConstants(model);
-  checkModel(model);
-  const external = await resolveExternalData(model, files);
+  const original = await readModel(source);
+  hoistLargeConstants(original);
+  checkModel(original);
+  const external = await resolveExternalData(original, files);
   const sources = new Map([[source.name, source], ...external]);
-  const anatomy = await readAnatomy(model, sources);
+  const { model, nodes } = unfuse(original);
+  const anatomy = await readAnatomy(model, sources, nodes);
   let parameters = 0;
-  for (const tensor of model.graph.initializers.values())
+  for (const tensor of original.graph.initializers.values())
     parameters += tensor.dims.reduce((product, dim) => product * dim, 1);
-  return { name, file: source.name, files, sources, model, anatomy, parameters };
+  return { name, file: source.name, files, sources, original, model, anatomy, parameters };
 }

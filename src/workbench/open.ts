@@ -135,8 +135,8 @@ async function plainLogits(
   device: Device,
   ids: readonly number[],
 ): Promise<Float32Array> {
-  const { anatomy, model } = checkpoint;
-  const session = await device.createSession(runnable(checkpoint, model));
+  const { anatomy, original } = checkpoint;
+  const session = await device.createSession(runnable(checkpoint, original));
   try {
     const feeds = modelFeeds(anatomy, {
       rows: [{ ids }],

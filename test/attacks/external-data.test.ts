@@ -14,7 +14,7 @@ import {
   sparse,
   tensor,
   withWeight,
-} from './craft.ts';
+} from '../helpers/craft.ts';
 import { expectRefusal, expectRefused, folderOf, inspect } from './refusal.ts';
 
 type Entries = readonly (readonly [string, string])[];

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { readModel } from '../../src/onnx/read.ts';
 import { NodeFolder } from '../../src/workbench/node-folder.ts';
 import { inRepository } from '../helpers/models.ts';
-import { graph, model, node, tensor, withWeight } from './craft.ts';
+import { graph, model, node, tensor, withWeight } from '../helpers/craft.ts';
 import { expectRefusal, expectRefused, folderOf, inspect } from './refusal.ts';
 
 describe('broken files from the collection', () => {

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { readAnatomy } from '../../src/anatomy/read-anatomy.ts';
+import { unfuse } from '../../src/anatomy/unfuse/unfuse.ts';
 import { HeadscopeError } from '../../src/errors.ts';
 import { GraphBuilder } from '../../src/onnx/build.ts';
 import { checkModel } from '../../src/onnx/check.ts';
@@ -14,7 +15,12 @@ const OPERATORS =
   `Add Sub Mul Div Mod Pow Min Max And Equal Less Greater Not Where Neg Sqrt Cast CastLike Clip Shape Size Constant ConstantOfShape
   Range Reshape Flatten Transpose Concat Split Slice Gather GatherElements GatherND Unsqueeze Squeeze Expand Tile Trilu CumSum TopK
   ArgMax OneHot ScatterND Softmax Softcap LayerNormalization MatMul Gemm Einsum ReduceSum ReduceMean ReduceMax ReduceProd Dropout
-  SkipLayerNormalization MultiHeadAttention Identity If toString constructor`.split(/\s+/);
+  Identity If toString constructor`.split(/\s+/);
+
+/** Operators that are rewritten into their parts. */
+const FUSED =
+  `MultiHeadAttention GroupQueryAttention Attention SkipLayerNormalization SkipSimplifiedLayerNormalization
+  EmbedLayerNormalization FusedMatMul`.split(/\s+/);
 
 const number = fc.oneof(
   fc.integer({ min: -3, max: 9 }),
@@ -42,6 +48,12 @@ const attributes = fc.dictionary(
     'value_int',
     'value_ints',
     'transB',
+    'kv_num_heads',
+    'unidirectional',
+    'do_rotary',
+    'qkv_hidden_sizes',
+    'local_window_size',
+    'transBatchA',
   ),
   fc.oneof(
     number,
@@ -52,8 +64,8 @@ const attributes = fc.dictionary(
 );
 const nodes = fc.array(
   fc.record({
-    op: fc.constantFrom(...OPERATORS),
-    inputs: fc.array(fc.nat({ max: 1000 }), { maxLength: 5 }),
+    op: fc.oneof({ weight: 3, arbitrary: fc.constantFrom(...OPERATORS) }, fc.constantFrom(...FUSED)),
+    inputs: fc.array(fc.nat({ max: 1000 }), { maxLength: 8 }),
     outputs: fc.integer({ min: 1, max: 3 }),
     attributes,
   }),
@@ -78,14 +90,16 @@ test(
         if (stored[0].length) values.push(g.int(stored[0][0]));
         for (const { op, inputs, outputs, attributes: given } of list) {
           const from = inputs.map((at) => values[at % values.length]);
-          values.push(...g.ops(op, from, given, outputs));
+          const domain = FUSED.includes(op) ? 'com.microsoft' : '';
+          values.push(...g.ops(op, from, given, outputs, domain));
         }
         g.output(values[values.length - 1], 'float32');
         const start = process.cpuUsage();
         try {
           const model = g.model();
           checkModel(model);
-          await readAnatomy(model, new Map());
+          const { model: plain, nodes: fused } = unfuse(model);
+          await readAnatomy(plain, new Map(), fused);
         } catch (error) {
           if (!(error instanceof HeadscopeError)) throw error;
         }

@@ -1,15 +1,12 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { readAnatomy } from '../../src/anatomy/read-anatomy.ts';
 import { HeadscopeError } from '../../src/errors.ts';
-import { checkModel } from '../../src/onnx/check.ts';
-import { resolveExternalData } from '../../src/onnx/external.ts';
-import { hoistLargeConstants } from '../../src/onnx/hoist.ts';
 import { readModel } from '../../src/onnx/read.ts';
-import { bytesSource, type ByteSource, type CheckpointFiles } from '../../src/onnx/source.ts';
+import { bytesSource, type CheckpointFiles } from '../../src/onnx/source.ts';
 import { writeModel } from '../../src/onnx/write.ts';
-import { checkpointFolder, inRepository } from '../helpers/models.ts';
+import { readCheckpoint } from '../../src/workbench/checkpoint.ts';
+import { checkpointFolder, variantFolder } from '../helpers/models.ts';
 import { lists, putTogether, takeApart, type Field } from './wire-tree.ts';
 
 /** Cases per kind of change; HEADSCOPE_FUZZ=n runs n of each, with a new seed every time. */
@@ -18,27 +15,30 @@ const settings: fc.Parameters<unknown> = wanted > 0 ? { numRuns: wanted } : { nu
 const TIMEOUT = 60_000 + wanted * 1000;
 const MOST_MS = 2000;
 
-/** Files of a folder that are as large as asked for and hold zeros: weights are looked at here and there only. */
-const zeros = (name: string): ByteSource => ({
-  name,
-  size: 1 << 30,
-  read: (_, length) => Promise.resolve(new Uint8Array(length)),
-});
-const folder: CheckpointFiles = {
-  open: (name) =>
-    /^[\w.-]+$/.test(name)
-      ? Promise.resolve(zeros(name))
-      : Promise.reject(new HeadscopeError('outside-folder', 'No such file.')),
+/** A folder with a model, and weights that are as large as asked for and zeros: they are looked at here and there only. */
+const folderOf = (model: Uint8Array): CheckpointFiles => ({
+  open: (name) => {
+    if (name === 'model.onnx') return Promise.resolve(bytesSource(name, model));
+    if (!/^[\w.-]+$/.test(name)) return Promise.reject(new HeadscopeError('outside-folder', 'No such file.'));
+    return Promise.resolve({
+      name,
+      size: 1 << 30,
+      read: (_, length) => Promise.resolve(new Uint8Array(length)),
+    });
+  },
   list: () => Promise.resolve([]),
-};
+});
 
 /** The graphs of some samples without their weights, as the program writes them. */
 const samples = await Promise.all(
   [
-    `${checkpointFolder('sink-delim-2l')}/model.onnx`,
-    `${checkpointFolder('llama-tiny')}/model.onnx`,
-    inRepository('test/variants/optimum-past/model.onnx'),
-  ].map(async (file) => writeModel(await readModel(bytesSource('model.onnx', readFileSync(file))))),
+    checkpointFolder('sink-delim-2l'),
+    checkpointFolder('llama-tiny'),
+    variantFolder('optimum-past'),
+    variantFolder('ms-mha'),
+  ].map(async (folder) =>
+    writeModel(await readModel(bytesSource('weights', readFileSync(`${folder}/model.onnx`)))),
+  ),
 );
 
 /** A file is understood or refused, by us, soon; what is understood can be written and read again. */
@@ -54,13 +54,11 @@ async function survives(bytes: Uint8Array): Promise<string> {
 }
 
 async function open(bytes: Uint8Array): Promise<'read'> {
-  const model = await readModel(bytesSource('model.onnx', bytes));
-  hoistLargeConstants(model);
-  checkModel(model);
-  const sources = await resolveExternalData(model, folder);
-  await readAnatomy(model, new Map([['model.onnx', zeros('model.onnx')], ...sources]));
-  const again = await readModel(bytesSource('model.onnx', writeModel(model)));
-  expect(again.graph.nodes.length).toBe(model.graph.nodes.length);
+  const { original, model } = await readCheckpoint('fuzz', folderOf(bytes), 'model.onnx');
+  for (const one of [original, model]) {
+    const again = await readModel(bytesSource('model.onnx', writeModel(one)));
+    expect(again.graph.nodes.length).toBe(one.graph.nodes.length);
+  }
   return 'read';
 }
 

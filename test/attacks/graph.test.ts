@@ -13,7 +13,7 @@ import {
   sparse,
   tensor,
   withWeight,
-} from './craft.ts';
+} from '../helpers/craft.ts';
 import { expectRefused, folderOf, inspect } from './refusal.ts';
 
 const refused = (file: Uint8Array, says: RegExp): Promise<void> => expectRefused(file, 'bad-graph', says);

@@ -1,7 +1,7 @@
 import { mkdir, rename, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { expect, test, vi } from 'vitest';
-import { tensor, withWeight } from './craft.ts';
+import { tensor, withWeight } from '../helpers/craft.ts';
 import { expectRefusal, folderOf, inspect } from './refusal.ts';
 
 /** What an attacker does between the moment a path was looked at and the moment it is opened. */

@@ -1,6 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { WireWriter } from '../../src/onnx/wire.ts';
-import { attribute, graph, graphAttribute, message, model, node, tensor, withWeight } from './craft.ts';
+import {
+  attribute,
+  graph,
+  graphAttribute,
+  message,
+  model,
+  node,
+  tensor,
+  withWeight,
+} from '../helpers/craft.ts';
 import { expectRefused, folderOf, inspect } from './refusal.ts';
 
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);

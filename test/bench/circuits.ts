@@ -7,7 +7,7 @@ import type { Device } from '../../src/runtime/device.ts';
 import type { Checkpoint } from '../../src/workbench/checkpoint.ts';
 import { openModel, type OpenModel } from '../../src/workbench/open.ts';
 import { maxAbs } from '../helpers/numbers.ts';
-import { interleave, quantile, ratio } from './measure.ts';
+import { interleave, quantile, ratio, type ClockName } from './measure.ts';
 import { promptIds } from './prompt.ts';
 import type { CircuitTask, Reference } from './reference.ts';
 import { atLeast, ratioRow, type Row } from './results.ts';
@@ -16,6 +16,7 @@ export interface CircuitOptions {
   readonly checkpoint: Checkpoint;
   readonly device: Device;
   readonly rounds: number;
+  readonly clock: ClockName;
   readonly epochs: number;
   /** Prompts on either side. */
   readonly prompts: number;
@@ -29,7 +30,7 @@ const COMPARED = 10;
 
 /** The published circuit job on both sides: head outputs, one autoencoder, codes, node and edge scores. */
 export async function circuitRows(options: CircuitOptions): Promise<{ rows: Row[]; notes: string[] }> {
-  const { checkpoint, device, rounds, epochs, prompts, reference } = options;
+  const { checkpoint, device, rounds, clock, epochs, prompts, reference } = options;
   const vocab = checkpoint.anatomy.unembedding!.vocab;
   const side = (offset: number): number[][] =>
     Array.from({ length: prompts }, (_, i) => promptIds(TOKENS, vocab, offset + i));
@@ -59,7 +60,7 @@ export async function circuitRows(options: CircuitOptions): Promise<{ rows: Row[
           return ms;
         },
       },
-      { rounds, warmUp: 0, pause: 500 },
+      { clock, rounds, warmUp: 0, pause: 500 },
     );
     notes.push(
       `Parts of the circuit job, median ms: Headscope ${medians(parts)}; PyTorch ${medians(theirs)}.`,

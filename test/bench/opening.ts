@@ -31,7 +31,7 @@ export async function openingRows({ folder, rounds, threads, tokens }: OpeningOp
   const peak = (task: ChildTask, length = 0): number => quantile(peaks.get(`${task} ${length}`) ?? [], 0.5);
   const times = await interleave(
     { nothing: () => child('nothing'), inspect: () => child('inspect') },
-    { rounds, warmUp: 1 },
+    { clock: 'elapsed', rounds, warmUp: 1 },
   );
   for (const length of tokens) {
     for (let i = 0; i < 2; i++) {

@@ -2,6 +2,7 @@ import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import type { ClockName } from './measure.ts';
 
 /** A circuit job as both sides are given it. */
 export interface CircuitTask {
@@ -68,9 +69,9 @@ class Server {
   private readonly child: ChildProcess;
   private readonly lines: AsyncIterator<string>;
 
-  constructor(python: string, model: string, threads: number) {
+  constructor(python: string, model: string, threads: number, clock: ClockName) {
     const count = String(threads);
-    this.child = spawn(python, [SCRIPT, model, count], {
+    this.child = spawn(python, [SCRIPT, model, count, clock], {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: { ...process.env, OMP_NUM_THREADS: count, OPENBLAS_NUM_THREADS: count, MKL_NUM_THREADS: count },
     });
@@ -93,10 +94,14 @@ class Server {
  * Starts the PyTorch reference with the weights of an .onnx file whose initializers have GPT-2's names.
  * @returns undefined when no Python here has torch, onnx and numpy
  */
-export async function startReference(model: string, threads: number): Promise<Reference | undefined> {
+export async function startReference(
+  model: string,
+  threads: number,
+  clock: ClockName,
+): Promise<Reference | undefined> {
   const python = await findPython();
   if (python === undefined) return undefined;
-  const server = new Server(python, model, threads);
+  const server = new Server(python, model, threads, clock);
   const { about } = await server.ask<{ about: string }>({ do: 'about' });
   return {
     about,

@@ -28,6 +28,7 @@ export interface Environment {
   readonly cpu: string;
   readonly cores: number;
   readonly threads: number;
+  readonly clock: string;
   readonly load: number;
   readonly node: string;
   readonly runtime: string;
@@ -87,10 +88,10 @@ export function table(rows: readonly Row[]): string {
 
 /** The result file for people. */
 export function markdown(environment: Environment, rows: readonly Row[], notes: readonly string[]): string {
-  const { date, cpu, cores, threads, load, node, runtime, python, checkpoint } = environment;
+  const { date, cpu, cores, threads, clock, load, node, runtime, python, checkpoint } = environment;
   return `# Benchmark
 
-${date}; ${cpu}, ${cores} cores (load ${load.toFixed(1)} before the run), ${threads} threads on both sides; Node ${node}; ${runtime}; ${python};
+${date}; ${cpu}, ${cores} cores (load ${load.toFixed(1)} before the run), ${threads} threads on both sides, ${clock} time; Node ${node}; ${runtime}; ${python};
 checkpoint ${checkpoint}.
 
 Values are medians over rounds in which everything compared runs in turn; "best" is fastest over fastest.

@@ -7,6 +7,7 @@ import { openCheckpoint } from '../../src/workbench/workbench.ts';
 import { GPT2_SMALL } from '../../tools/bench/gpt2-graph.ts';
 import { gpt2Checkpoint } from '../../tools/bench/gpt2-shape.ts';
 import { circuitRows } from './circuits.ts';
+import type { ClockName } from './measure.ts';
 import { openingRows } from './opening.ts';
 import { startReference } from './reference.ts';
 import { markdown, reached, table, type Environment, type Row } from './results.ts';
@@ -21,6 +22,7 @@ const USAGE = `npm run bench -- [options]
   --tokens 128                        length of the prompt
   --epochs 500                        epochs of the circuit job
   --threads N                         threads on both sides (default: the machine's cores, at most 8)
+  --clock elapsed                     or cpu: CPU time, with --threads 1 the better measure on a machine in use
   --out out/bench-results             folder of the result files
 `;
 
@@ -32,6 +34,7 @@ const { values } = parseArgs({
     tokens: { type: 'string', default: '128' },
     epochs: { type: 'string', default: '500' },
     threads: { type: 'string', default: String(Math.min(8, os.availableParallelism())) },
+    clock: { type: 'string', default: 'elapsed' },
     out: { type: 'string', default: 'out/bench-results' },
     help: { type: 'boolean', default: false },
   },
@@ -45,6 +48,7 @@ const parts = new Set(values.only.split(','));
 const threads = Number(values.threads);
 const rounds = Number(values.rounds);
 const tokens = Number(values.tokens);
+const clock: ClockName = values.clock === 'cpu' ? 'cpu' : 'elapsed';
 const [load] = os.loadavg();
 
 const folder = await gpt2Checkpoint(GPT2_SMALL, () =>
@@ -52,7 +56,9 @@ const folder = await gpt2Checkpoint(GPT2_SMALL, () =>
 );
 const device = nodeDevice('cpu', { threads });
 const wantsReference = parts.has('runs') || parts.has('circuit');
-const reference = wantsReference ? await startReference(path.join(folder, 'model.onnx'), threads) : undefined;
+const reference = wantsReference
+  ? await startReference(path.join(folder, 'model.onnx'), threads, clock)
+  : undefined;
 const rows: Row[] = [];
 const notes: string[] = [];
 const add = (found: { rows: Row[]; notes: string[] }): void => {
@@ -76,11 +82,11 @@ try {
   }
   if (parts.has('runs')) {
     say('Single runs …');
-    add(await runRows({ checkpoint, device, tokens, rounds, reference }));
+    add(await runRows({ checkpoint, device, tokens, rounds, clock, reference }));
   }
   if (parts.has('small')) {
     say('Small model …');
-    rows.push(...(await smallRows({ device, rounds })));
+    rows.push(...(await smallRows({ device, rounds, clock })));
   }
   if (parts.has('circuit') && reference) {
     say('Circuit job …');
@@ -89,6 +95,7 @@ try {
         checkpoint,
         device,
         rounds: Number(values['circuit-rounds']),
+        clock,
         epochs: Number(values.epochs),
         prompts: 20,
         reference,
@@ -105,6 +112,7 @@ const environment: Environment = {
   cpu: os.cpus()[0].model,
   cores: os.availableParallelism(),
   threads,
+  clock,
   load,
   node: process.version,
   runtime: device.name,

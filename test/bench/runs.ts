@@ -4,7 +4,7 @@ import type { Device } from '../../src/runtime/device.ts';
 import type { Checkpoint } from '../../src/workbench/checkpoint.ts';
 import { openModel, runnable } from '../../src/workbench/open.ts';
 import { maxAbs } from '../helpers/numbers.ts';
-import { interleave, quantile, ratio, type Case } from './measure.ts';
+import { interleave, quantile, ratio, type Case, type ClockName } from './measure.ts';
 import { promptIds } from './prompt.ts';
 import type { Reference } from './reference.ts';
 import { atLeast, atMost, ratioRow, type Row } from './results.ts';
@@ -14,6 +14,7 @@ export interface RunsOptions {
   readonly device: Device;
   readonly tokens: number;
   readonly rounds: number;
+  readonly clock: ClockName;
   /** The same model in PyTorch, where there is one. */
   readonly reference?: Reference;
 }
@@ -37,7 +38,7 @@ function slider(heads: readonly number[], beta: number): Edit[] {
 
 /** Single runs of one prompt: what taps and edits cost against the model as it is in the file, and against PyTorch. */
 export async function runRows(options: RunsOptions): Promise<{ rows: Row[]; notes: string[] }> {
-  const { checkpoint, device, tokens, rounds, reference } = options;
+  const { checkpoint, device, tokens, rounds, clock, reference } = options;
   const { anatomy, model } = checkpoint;
   const ids = promptIds(tokens, anatomy.unembedding!.vocab);
   const plain = await device.createSession(runnable(checkpoint, model));
@@ -53,7 +54,7 @@ export async function runRows(options: RunsOptions): Promise<{ rows: Row[]; note
   let move = 0;
   const act = (): Edit[] => slider(runner.shape.heads, 0.4 + 0.01 * (move++ % 10));
   const notes: string[] = [];
-  const cases = {
+  const cases: Record<string, Case> = {
     plain: async () => void (await plain.run(feeds, [logits])),
     neutral: ask({ logits: 'all' }),
     capture: ask({ logits: 'all', taps: CAPTURE }),
@@ -67,8 +68,8 @@ export async function runRows(options: RunsOptions): Promise<{ rows: Row[]; note
   };
   try {
     if (reference) notes.push(await compare(runner, reference, ids));
-    const times = await interleave(cases, { rounds });
-    const against = (key: keyof typeof times, row: Pick<Row, 'what' | 'target' | 'next'>): Row =>
+    const times = await interleave(cases, { clock, rounds });
+    const against = (key: string, row: Pick<Row, 'what' | 'target' | 'next'>): Row =>
       ratioRow({ ...row, against: 'unedited model' }, ratio(times[key], times.plain), {
         measured: quantile(times[key], 0.5),
         against: quantile(times.plain, 0.5),

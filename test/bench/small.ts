@@ -5,7 +5,7 @@ import { runAll, type Row as PromptRow } from '../../src/instrument/runner.ts';
 import type { Device } from '../../src/runtime/device.ts';
 import { openModel, runnable } from '../../src/workbench/open.ts';
 import { openCheckpoint } from '../../src/workbench/workbench.ts';
-import { interleave, quantile, ratio } from './measure.ts';
+import { interleave, quantile, ratio, type ClockName } from './measure.ts';
 import { promptIds } from './prompt.ts';
 import { ratioRow, type Row } from './results.ts';
 
@@ -16,7 +16,15 @@ const PROMPTS = 256;
 const RUNS = 50;
 
 /** A small model, where what a run costs beside the arithmetic shows. */
-export async function smallRows({ device, rounds }: { device: Device; rounds: number }): Promise<Row[]> {
+export async function smallRows({
+  device,
+  rounds,
+  clock,
+}: {
+  device: Device;
+  rounds: number;
+  clock: ClockName;
+}): Promise<Row[]> {
   const { checkpoint, folder } = await openCheckpoint(SAMPLE);
   const { anatomy, model } = checkpoint;
   const plain = await device.createSession(runnable(checkpoint, model));
@@ -49,7 +57,7 @@ export async function smallRows({ device, rounds }: { device: Device; rounds: nu
         plainMany: unedited(PROMPTS),
         many: instrumented(PROMPTS),
       },
-      { rounds },
+      { clock, rounds },
     );
     const row = (what: string, own: readonly number[], base: readonly number[]): Row =>
       ratioRow({ what, against: 'unedited model' }, ratio(own, base), {

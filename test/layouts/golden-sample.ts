@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { FloatTensor } from '../../src/runtime/device.ts';
+import { maxAbs } from '../helpers/numbers.ts';
 
 /** What a reader of a sample must find; lists are per block, other values hold for every block. */
 export interface Expected {
@@ -59,4 +60,12 @@ export function readGoldenSample(folder: string): GoldenSample {
       return { dims: entry.shape, data };
     },
   };
+}
+
+export const valuesError = (got: Float32Array, wanted: Float32Array): number => maxAbs(got, wanted);
+
+/** Largest difference of scores; of a forbidden one only that it is forbidden counts, since models differ in how low they make it. */
+export function scoresError(got: Float32Array, wanted: Float32Array): number {
+  const shown = (values: Float32Array): Float32Array => values.map((value) => (value < -1e3 ? -1e3 : value));
+  return maxAbs(shown(got), shown(wanted));
 }

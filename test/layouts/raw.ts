@@ -44,7 +44,6 @@ export async function captureRaw(
   source?: readonly number[],
 ): Promise<Map<string, Float32Array>> {
   const { anatomy, model } = checkpoint;
-  const wanted = new Map<string, (tensor: Tensor) => Float32Array>();
   const reads: { key: string; value: string; read: (tensor: Tensor) => Float32Array }[] = [];
   const plain = (tensor: Tensor): Float32Array => tensor.data as Float32Array;
   for (const block of anatomy.blocks) {
@@ -98,7 +97,6 @@ export async function captureRaw(
     const outputs = await session.run(feeds, names);
     return new Map(reads.map(({ key, value, read }) => [key, read(outputs[value])]));
   } finally {
-    void wanted;
     await session.release();
   }
 }

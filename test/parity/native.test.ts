@@ -5,7 +5,7 @@ import { compareWithGolden } from './compare-golden.ts';
 
 const MODELS = [
   ...CHECKPOINTS.map((name) => ({ name, folder: checkpointFolder(name), golden: `${name}` })),
-  ...['external-data', 'optimum-past'].map((name) => ({
+  ...['external-data', 'optimum-past', 'ms-mha'].map((name) => ({
     name: `ioi-4l as ${name}`,
     folder: variantFolder(name),
     golden: 'ioi-4l',

@@ -9,7 +9,7 @@ import sys
 
 import torch
 
-from taps import capture, export, randomise, write_golden
+from taps import capture, export, randomise, shorten_names, write_golden
 from zoo import IDS, MASK, POS, TYPES, ZOO
 
 LENGTHS = (6, 9)
@@ -49,6 +49,7 @@ def make(name, root):
     if c.get("outputs_all"):
         outputs += [f"hidden_states.{i}" for i in range(c["layers"])] + [f"attentions.{i}" for i in range(c["layers"])]
     export(model, os.path.join(folder, "model.onnx"), example, axes, outputs, opset, fold="nofold" not in name)
+    shorten_names(os.path.join(folder, "model.onnx"))
     runs = []
     for length in LENGTHS:
         tokens = torch.randint(3, c["vocab"], (1, length), generator=g)
@@ -64,11 +65,5 @@ def make(name, root):
 
 if __name__ == "__main__":
     for name in sys.argv[2:] or ZOO:
-        if os.environ.get("KEEP_GOING"):
-            try:
-                make(name, sys.argv[1])
-            except Exception as e:
-                print("FAILED", name, str(e)[:300])
-                continue
-        else: make(name, sys.argv[1])
+        make(name, sys.argv[1])
         print(name, os.path.getsize(os.path.join(sys.argv[1], name, "model.onnx")))

@@ -20,17 +20,23 @@ export interface Contrast {
 
 /** Counts of codes and code pairs that only positives have, as published. */
 export class UniqueCodes implements Contrast {
+  private readonly prompts: ArrayLike<number>;
   private readonly share: boolean;
   private readonly added: Int32Array[][] = [];
   private latents = 0;
 
-  constructor(share: boolean) {
+  /**
+   * @param prompts which prompts to compare; labels are of these
+   * @param share see `uniqueToPositives`
+   */
+  constructor(prompts: ArrayLike<number>, share: boolean) {
+    this.prompts = prompts;
     this.share = share;
   }
 
   add(codes: Codes): void {
     this.latents = codes.latents;
-    this.added.push(Array.from({ length: codes.heads }, (_, head) => headCodes(codes, head)));
+    this.added.push(Array.from({ length: codes.heads }, (_, head) => headCodes(codes, head, this.prompts)));
   }
 
   nodes(labels: Labels): Float64Array {

@@ -3,7 +3,8 @@ import { headName, type HeadRef, type Runner } from '../../instrument/runner.ts'
 import type { Device } from '../../runtime/device.ts';
 import { rocAuc } from './auc.ts';
 import { causalEffects, type CausalPair, type CausalResult } from './causal.ts';
-import { findCircuit, type CircuitEdge, type CircuitHead, type CircuitResult } from './circuit.ts';
+import { findCircuit } from './circuit.ts';
+import type { CircuitEdge, CircuitHead, CircuitResult } from './circuit-types.ts';
 import { collectHeadVectors, type PositionChoice } from './collect.ts';
 import { faithfulnessCurve, type FaithfulnessCurve } from './faithfulness.ts';
 import type { MetricName, Targets } from './metric.ts';

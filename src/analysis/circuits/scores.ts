@@ -32,9 +32,9 @@ export function uniqueToPositives(symbols: Int32Array, share = false): (labels: 
   };
 }
 
-/** Codes of one head over the prompts. [prompts] */
-export function headCodes(codes: Codes, head: number): Int32Array {
-  return Int32Array.from({ length: codes.prompts }, (_, e) => codes.code[e * codes.heads + head]);
+/** Codes of one head on some prompts, in their order. */
+export function headCodes(codes: Codes, head: number, prompts: ArrayLike<number>): Int32Array {
+  return Int32Array.from(prompts, (e) => codes.code[e * codes.heads + head]);
 }
 
 /** One number for the pair of codes of two heads, per prompt. [prompts] */

@@ -1,4 +1,4 @@
-import type { CircuitResult } from './circuit.ts';
+import type { CircuitResult } from './circuit-types.ts';
 
 /** Training prompts beyond which the published scores got worse, by the authors' own results. */
 const MANY_TRAINING_PROMPTS = 25;
@@ -14,8 +14,12 @@ export function circuitWarnings(result: CircuitResult, compared: number): string
   const prompts = positives + negatives;
   const warnings: string[] = [];
   const trained = seeds[0].trainedOn.length;
+  const without = result.heldOutCorrelation;
   warnings.push(
-    `Scores include the prompts the autoencoders were trained on (${trained} of ${prompts} for each).`,
+    `Scores include the prompts the autoencoders were trained on (${trained} of ${prompts} for each); ` +
+      (without === null
+        ? 'too few others are left to see what that changes.'
+        : `scores without them have a rank correlation of ${without.toFixed(2)} with these.`),
   );
   if (trained > MANY_TRAINING_PROMPTS)
     warnings.push(

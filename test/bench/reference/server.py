@@ -1,4 +1,4 @@
-"""Answers the benchmark's questions, a line of JSON each way.   Run: python3 server.py model.onnx threads"""
+"""Answers the benchmark's questions, a line of JSON each way.   Run: python3 server.py model.onnx threads elapsed|cpu"""
 import base64
 import json
 import platform
@@ -27,23 +27,23 @@ def blas():
     return next((name for name, sign in (("MKL", "libmkl"), ("OpenBLAS", "openblas"), ("BLIS", "libblis")) if sign in loaded), "BLAS unknown")
 
 
-def run(model, ids):
+def run(model, ids, clock):
     captured = Captured(model)
-    start = time.perf_counter()
+    start = clock()
     logits = model(torch.tensor([ids]))
-    ms = 1000 * (time.perf_counter() - start)
+    ms = 1000 * (clock() - start)
     captured.remove()
     return ms, logits, captured.values
 
 
-def answer(model, request):
+def answer(model, request, clock):
     what = request["do"]
     if what == "about":
         return {"about": f"Python {platform.python_version()}, PyTorch {torch.__version__}, {blas()}, {torch.get_num_threads()} threads"}
     if what == "run":
-        return {"ms": run(model, request["ids"])[0]}
+        return {"ms": run(model, request["ids"], clock)[0]}
     if what == "values":
-        _, logits, values = run(model, request["ids"])
+        _, logits, values = run(model, request["ids"], clock)
         layer = request["layer"]
         z = values[("z", layer)][0].permute(1, 0, 2)
         return {"logits": encode(logits[0, -1]), "pattern": encode(values[("pattern", layer)][0]), "z": encode(z)}
@@ -61,18 +61,19 @@ def answer(model, request):
         x = decode(request["x"], (-1, width))
         return {"losses": train(x, start, request["lambda"], request["learningRate"], request["epochs"])[1]}
     if what == "circuit":
-        return circuit(model, request)
+        return circuit(model, request, clock)
     raise ValueError(f"unknown request {what}")
 
 
 def main():
     path, threads = sys.argv[1], int(sys.argv[2])
+    clock = {"elapsed": time.perf_counter, "cpu": time.process_time}[sys.argv[3]]
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     torch.set_grad_enabled(False)
     model = Gpt2(path)
     for line in sys.stdin:
-        print(json.dumps(answer(model, json.loads(line))), flush=True)
+        print(json.dumps(answer(model, json.loads(line), clock)), flush=True)
 
 
 main()

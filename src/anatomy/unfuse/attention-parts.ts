@@ -1,0 +1,97 @@
+import type { GraphBuilder } from '../../onnx/build.ts';
+import { DataType } from '../../onnx/model.ts';
+import { lowest, numberAs } from './rule.ts';
+
+/** Queries, keys and values per head, and how they are to be combined. */
+export interface Parts {
+  /** [batch, heads, queries, width] */
+  readonly q: string;
+  /** [batch, kvHeads, keys, width] */
+  readonly k: string;
+  readonly v: string;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly scale: number;
+  /** Element type of all of them. */
+  readonly type: number;
+  /** Added to the scaled scores; broadcast to [batch, heads, queries, keys]. */
+  readonly bias?: readonly string[];
+  /** s → cap · tanh(s / cap), before masks. */
+  readonly softcap?: number;
+  readonly causal: boolean;
+  /** A query sees this many keys, itself included; all when absent. */
+  readonly window?: number;
+}
+
+/** [batch, tokens, heads × width] → [batch, heads, tokens, width] */
+export function splitHeads(g: GraphBuilder, value: string, heads: number): string {
+  return g.op('Transpose', [g.op('Reshape', [value, g.ints(0, 0, heads, -1)])], { perm: [0, 2, 1, 3] });
+}
+
+/** [batch, heads, tokens, width] → [batch, tokens, heads × width] */
+export function joinHeads(g: GraphBuilder, value: string, output: string): string {
+  const turned = g.op('Transpose', [value], { perm: [0, 2, 1, 3] });
+  return g.op('Reshape', [turned, g.ints(0, 0, -1)], {}, output);
+}
+
+/** Keys and values of a cache and the new ones, [batch, heads, tokens, width]; `output` names the result when the model reads it. */
+export function joinPast(
+  g: GraphBuilder,
+  past: string | undefined,
+  value: string,
+  output: string | undefined,
+): string {
+  if (past !== undefined) return g.op('Concat', [past, value], { axis: 2 }, output || undefined);
+  return output ? g.op('Identity', [value], {}, output) : value;
+}
+
+/** Each kv head once per query head that shares it: [batch, kvHeads, tokens, width] → [batch, heads, tokens, width] */
+function repeatHeads(g: GraphBuilder, value: string, heads: number, kvHeads: number): string {
+  if (heads === kvHeads) return value;
+  const shape = g.op('Shape', [value]);
+  const part = (from: number, to: number): string => g.op('Slice', [shape, g.ints(from), g.ints(to)]);
+  const wide = g.op('Concat', [part(0, 2), g.ints(heads / kvHeads), part(2, 4)], { axis: 0 });
+  const repeated = g.op('Expand', [g.axes('Unsqueeze', value, [2]), wide]);
+  return g.op('Reshape', [repeated, g.op('Concat', [part(0, 1), g.ints(heads), part(2, 4)], { axis: 0 })]);
+}
+
+/** Which keys a query must not see, [queries, keys]: later ones, and those before its window. */
+function forbidden(g: GraphBuilder, q: string, k: string, window: number | undefined): string {
+  const length = (value: string): string => g.op('Gather', [g.op('Shape', [value]), g.int(2)], { axis: 0 });
+  const [queries, keys] = [length(q), length(k)];
+  const count = (limit: string): string => g.op('Range', [g.int(0), limit, g.int(1)]);
+  // the last query is the last key: what comes before the queries is the cache
+  const at = g.op('Add', [count(queries), g.op('Sub', [keys, queries])]);
+  const query = g.axes('Unsqueeze', at, [1]);
+  const key = g.axes('Unsqueeze', count(keys), [0]);
+  const later = g.op('Greater', [key, query]);
+  if (window === undefined) return later;
+  const gone = g.op('Greater', [g.op('Sub', [query, key]), g.int(window - 1)]);
+  return g.op('Or', [later, gone]);
+}
+
+/**
+ * Attention in its parts: scores, mask, softmax, product with the values.
+ * @returns z, [batch, heads, queries, width]
+ */
+export function attend(g: GraphBuilder, parts: Parts): string {
+  const { q, heads, kvHeads, type } = parts;
+  const k = repeatHeads(g, parts.k, heads, kvHeads);
+  const v = repeatHeads(g, parts.v, heads, kvHeads);
+  let scores = g.op('MatMul', [q, g.op('Transpose', [k], { perm: [0, 1, 3, 2] })]);
+  scores = g.op('Mul', [scores, numberAs(g, parts.scale, type)]);
+  if (parts.softcap) {
+    const cap = numberAs(g, parts.softcap, type);
+    scores = g.op('Mul', [g.op('Tanh', [g.op('Div', [scores, cap])]), cap]);
+  }
+  for (const bias of parts.bias ?? []) scores = g.op('Add', [scores, bias]);
+  if (parts.causal)
+    scores = g.op('Where', [forbidden(g, q, k, parts.window), numberAs(g, lowest(type), type), scores]);
+  return g.op('MatMul', [g.op('Softmax', [scores], { axis: -1 }), v]);
+}
+
+/** A mask of ones and zeros as something to add to scores: `filter` where it is 0. */
+export function maskBias(g: GraphBuilder, kept: string, filter: number, type: number): string {
+  const positive = g.op('Greater', [g.op('Cast', [kept], { to: DataType.float }), g.float(0)]);
+  return g.op('Where', [positive, numberAs(g, 0, type), numberAs(g, filter, type)]);
+}

@@ -1,0 +1,102 @@
+import type { GraphBuilder } from '../../onnx/build.ts';
+import { DataType, type Node } from '../../onnx/model.ts';
+import { attend, joinHeads, joinPast, splitHeads } from './attention-parts.ts';
+import { rotate } from './rotary.ts';
+import { floatOf, inputsOf, intOf, type Rule, type RuleContext } from './rule.ts';
+
+/**
+ * com.microsoft.GroupQueryAttention
+ * (https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GroupQueryAttention) for a whole prompt without
+ * a cache, or with one that grows by concatenation: separate or packed inputs, rotary positions, a local window, soft-cap and an additive bias.
+ * Padding on the right needs no mask, since later tokens are not seen; `seqlens_k` is not looked at.
+ */
+export const groupQueryAttention: Rule = {
+  opType: 'GroupQueryAttention',
+  domain: 'com.microsoft',
+  rewrite(node, context) {
+    const { g, known } = context;
+    const [query, , , pastKey, pastValue] = inputsOf(node);
+    const why = unsupported(node);
+    if (why) return why;
+    const heads = intOf(node, 'num_heads', 0);
+    const kvHeads = intOf(node, 'kv_num_heads', 0);
+    const type = query === undefined ? undefined : known.get(query)?.type;
+    const split = headsOf(node, context, heads, kvHeads);
+    if (!split || type === undefined) return 'the shape of its queries could not be worked out';
+    const turned = withRotary(node, g, split, pastKey);
+    const z = attend(g, {
+      q: turned.q,
+      k: joinPast(g, pastKey, turned.k, node.outputs[1]),
+      v: joinPast(g, pastValue, split.v, node.outputs[2]),
+      heads,
+      kvHeads,
+      scale: floatOf(node, 'scale', 0) || 1 / Math.sqrt(split.width),
+      type,
+      softcap: floatOf(node, 'softcap', 0),
+      bias: node.inputs[10] ? [node.inputs[10]] : [],
+      causal: intOf(node, 'causal', 1) === 1,
+      window: intOf(node, 'local_window_size', -1) > 0 ? intOf(node, 'local_window_size', -1) : undefined,
+    });
+    joinHeads(g, z, node.outputs[0]);
+    return undefined;
+  },
+};
+
+function unsupported(node: Node): string | undefined {
+  if (node.outputs[3]) return 'it also gives out its scores';
+  if (node.inputs.slice(11).some(Boolean) || intOf(node, 'smooth_softmax', 0) === 1)
+    return 'it uses sink logits, a quantised cache or norms of its own, which are not understood yet';
+  if (intOf(node, 'sliding_window_cache', 0) === 1) return 'it keeps a cache as long as its window';
+  return undefined;
+}
+
+interface Heads {
+  readonly q: string;
+  readonly k: string;
+  readonly v: string;
+  readonly width: number;
+}
+
+function headsOf(node: Node, { g, known }: RuleContext, heads: number, kvHeads: number): Heads | undefined {
+  const [query, key, value] = inputsOf(node);
+  const columns = query === undefined ? undefined : known.get(query)?.dims?.at(-1);
+  if (query === undefined || columns === undefined || !heads || !kvHeads) return undefined;
+  if (key !== undefined && value !== undefined) {
+    const [q, k, v] = [
+      splitHeads(g, query, heads),
+      splitHeads(g, key, kvHeads),
+      splitHeads(g, value, kvHeads),
+    ];
+    return { q, k, v, width: columns / heads };
+  }
+  const width = columns / (heads + 2 * kvHeads);
+  const part = (from: number, count: number): string =>
+    splitHeads(
+      g,
+      g.op('Slice', [query, g.ints(from * width), g.ints((from + count) * width), g.ints(2)]),
+      count,
+    );
+  return { q: part(0, heads), k: part(heads, kvHeads), v: part(heads + kvHeads, kvHeads), width };
+}
+
+/** Queries and keys turned by their positions; a cache holds keys that are turned already. */
+function withRotary(
+  node: Node,
+  g: GraphBuilder,
+  heads: Heads,
+  pastKey: string | undefined,
+): { q: string; k: string } {
+  if (intOf(node, 'do_rotary', 0) !== 1) return heads;
+  const [, , , , , , , cos, sin, positions] = inputsOf(node) as string[];
+  const length = (value: string): string => g.op('Gather', [g.op('Shape', [value]), g.int(2)], { axis: 0 });
+  const counted = g.op('Range', [g.int(0), length(heads.q), g.int(1)]);
+  const from = pastKey === undefined ? counted : g.op('Add', [counted, length(pastKey)]);
+  const at = positions ? g.op('Cast', [positions], { to: DataType.int64 }) : g.axes('Unsqueeze', from, [0]);
+  const table = (cache: string): string => g.axes('Unsqueeze', g.op('Gather', [cache, at], { axis: 0 }), [1]);
+  const angles = {
+    cos: table(cos),
+    sin: table(sin),
+    interleaved: intOf(node, 'rotary_interleaved', 0) === 1,
+  };
+  return { q: rotate(g, heads.q, angles), k: rotate(g, heads.k, angles) };
+}

@@ -1,0 +1,108 @@
+import { GraphBuilder } from '../../onnx/build.ts';
+import { inferNode, knownConstants, knownTensor, type Known } from '../../onnx/infer.ts';
+import type { Model, Node } from '../../onnx/model.ts';
+import { GraphIndex } from '../graph-index.ts';
+import { readInputs } from '../inputs.ts';
+import { nodeName } from '../operators.ts';
+import { sampleInputs } from '../sample-inputs.ts';
+import { RULES } from './rules.ts';
+import type { Rule, RuleContext } from './rule.ts';
+
+/** One fused operator of a model, and what became of it. */
+export interface FusedNode {
+  readonly opType: string;
+  readonly where: string;
+  /** Why it stayed as it was; absent when it was rewritten. */
+  readonly why?: string;
+}
+
+export interface Unfused {
+  /** The same model with fused operators in their parts; the very model that was given when there was nothing to do. */
+  readonly model: Model;
+  readonly nodes: readonly FusedNode[];
+}
+
+/** Prompts for which shapes are worked out, an ordinary one and the smallest: what is the same for both is taken to be so for all. */
+const SIZES = [
+  { batch: 2, tokens: 5, source: 4 },
+  { batch: 1, tokens: 1, source: 1 },
+];
+
+/** Names of values in the top-level graph. */
+function valueNames(model: Model): Set<string> {
+  const { nodes, inputs, initializers } = model.graph;
+  return new Set([
+    ...nodes.flatMap((node) => node.outputs),
+    ...inputs.map(({ name }) => name),
+    ...initializers.keys(),
+  ]);
+}
+
+/**
+ * Rewrites operators that hide attention inside themselves into ordinary operators that show it. The model given is not changed, its weights are
+ * referred to and not copied, and every value that other nodes or outputs use keeps its name.
+ *
+ * @param rules operators to rewrite
+ */
+export function unfuse(model: Model, rules: readonly Rule[] = RULES): Unfused {
+  const byName = new Map(rules.map((rule) => [`${rule.domain}/${rule.opType}`, rule]));
+  const ruleOf = (node: Node): Rule | undefined => byName.get(`${node.domain}/${node.opType}`);
+  if (!model.graph.nodes.some(ruleOf)) return { model, nodes: [] };
+
+  const opset = model.opsets.get('') ?? 1;
+  const inputs = readInputs(new GraphIndex(model));
+  const known = SIZES.map((sizes) => new Map([...knownConstants(model), ...sampleInputs(inputs, sizes)]));
+  const taken = valueNames(model);
+  let prefix = 'unfused/';
+  for (let i = 1; [...taken].some((name) => name.startsWith(prefix)); i++) prefix = `unfused${i}/`;
+  const g = new GraphBuilder({ opset, prefix });
+  const context: RuleContext = {
+    g,
+    known: known[0],
+    opset,
+    taken,
+    always: (value) => sameNumber(known, value),
+  };
+
+  const nodes: Node[] = [];
+  const found: FusedNode[] = [];
+  const pending = [...model.graph.nodes].reverse();
+  while (pending.length) {
+    const node = pending.pop() as Node;
+    const rule = ruleOf(node);
+    const made = rule && rewrite(rule, node, context, known);
+    if (made)
+      found.push({ opType: node.opType, where: nodeName(node), ...(made.why ? { why: made.why } : {}) });
+    if (made?.nodes) {
+      pending.push(...made.nodes.reverse()); // a branch may hold fused operators in its turn
+      continue;
+    }
+    nodes.push(node);
+    for (const each of known) inferNode(node, each, opset);
+  }
+  const initializers = new Map([...model.graph.initializers, ...g.graph.initializers]);
+  return { model: { ...model, graph: { ...model.graph, nodes, initializers } }, nodes: found };
+}
+
+/** The nodes that take a fused one's place, or why it has to stay. */
+function rewrite(
+  rule: Rule,
+  node: Node,
+  context: RuleContext,
+  known: readonly Map<string, Known>[],
+): { nodes?: Node[]; why?: string } {
+  const { graph } = context.g;
+  const before = graph.nodes.length;
+  const stored = new Set(graph.initializers.keys());
+  const why = rule.rewrite(node, context);
+  const nodes = graph.nodes.splice(before);
+  for (const [name, tensor] of graph.initializers)
+    if (!stored.has(name)) for (const each of known) each.set(name, knownTensor(tensor));
+  return why === undefined ? { nodes } : { why };
+}
+
+function sameNumber(known: readonly ReadonlyMap<string, Known>[], value: string): number | undefined {
+  const numbers = known.map((each) => each.get(value)?.values);
+  const first = numbers[0]?.length === 1 ? numbers[0][0] : undefined;
+  return numbers.every((values) => values?.length === 1 && values[0] === first) ? first : undefined;
+}

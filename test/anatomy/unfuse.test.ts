@@ -1,0 +1,339 @@
+import { afterAll, describe, expect, it } from 'vitest';
+import { unfuse } from '../../src/anatomy/unfuse/unfuse.ts';
+import { nodeDevice } from '../../src/runtime/node-cpu.ts';
+import type { Tensor } from '../../src/runtime/device.ts';
+import { Errors, maxAbs } from '../helpers/numbers.ts';
+import {
+  floats,
+  fusedAgainstParts,
+  int32s,
+  modelOf,
+  runFused,
+  runParts,
+  type Case,
+} from './fused-operator.ts';
+
+const B = 2;
+const T = 5;
+const H = 3;
+const W = 4;
+const D = H * W;
+const mha = { num_heads: H };
+const one = ['float32'] as const;
+const three = ['float32', 'float32', 'float32'] as const;
+const qkv = () => [floats(B, T, D), floats(B, T, D), floats(B, T, D)];
+const ones = (...zeros: number[]) =>
+  int32s([B, T], ...Array.from({ length: B * T }, (_, i) => (zeros.includes(i) ? 0 : 1)));
+
+const multiHead: Record<string, Case> = {
+  'with biases': {
+    opType: 'MultiHeadAttention',
+    inputs: [...qkv(), floats(3 * D)],
+    attributes: mha,
+    outputs: one,
+  },
+  'without biases, a scale of its own, causal': {
+    opType: 'MultiHeadAttention',
+    inputs: qkv(),
+    attributes: { ...mha, scale: { float: 0.7 }, unidirectional: 1 },
+    outputs: one,
+  },
+  'values of another width': {
+    opType: 'MultiHeadAttention',
+    inputs: [floats(B, T, D), floats(B, T, D), floats(B, T, 6), floats(2 * D + 6)],
+    attributes: mha,
+    outputs: one,
+  },
+  'keys of another text': {
+    opType: 'MultiHeadAttention',
+    inputs: [floats(B, T, D), floats(B, 7, D), floats(B, 7, D), floats(3 * D)],
+    attributes: mha,
+    outputs: one,
+  },
+  'a padding mask per key': {
+    opType: 'MultiHeadAttention',
+    inputs: [...qkv(), null, ones(0, 3, 9)],
+    attributes: { ...mha, mask_filter_value: { float: -3.5 } },
+    outputs: one,
+  },
+  'a padding mask per key, causal': {
+    opType: 'MultiHeadAttention',
+    inputs: [...qkv(), null, ones(0, 1, 8)],
+    attributes: { ...mha, unidirectional: 1 },
+    outputs: one,
+  },
+  'lengths of padded prompts': {
+    opType: 'MultiHeadAttention',
+    inputs: [...qkv(), floats(3 * D), int32s([B], 3, 5)],
+    attributes: mha,
+    outputs: one,
+  },
+  'a mask per query and key': {
+    opType: 'MultiHeadAttention',
+    inputs: [
+      ...qkv(),
+      null,
+      int32s([B, T, T], ...Array.from({ length: B * T * T }, (_, i) => (i % 3 ? 1 : 0))),
+    ],
+    attributes: mha,
+    outputs: one,
+  },
+  'an additive bias for all prompts': {
+    opType: 'MultiHeadAttention',
+    inputs: [...qkv(), null, null, floats(1, H, T, T)],
+    attributes: mha,
+    outputs: one,
+  },
+  'an additive bias for all heads, and a padding mask': {
+    opType: 'MultiHeadAttention',
+    inputs: [...qkv(), null, ones(9), floats(B, 1, T, T)],
+    attributes: mha,
+    outputs: one,
+  },
+  'a cache, causal': {
+    opType: 'MultiHeadAttention',
+    inputs: [...qkv(), floats(3 * D), null, null, floats(B, H, 4, W), floats(B, H, 4, W)],
+    attributes: { ...mha, unidirectional: 1 },
+    outputs: three,
+  },
+  'new keys and values given out': {
+    opType: 'MultiHeadAttention',
+    inputs: qkv(),
+    attributes: mha,
+    outputs: three,
+  },
+  'keys and values of a cache alone': {
+    opType: 'MultiHeadAttention',
+    inputs: [floats(B, T, D), floats(B, H, 6, W), floats(B, H, 6, W)],
+    attributes: mha,
+    outputs: one,
+  },
+};
+
+const gqa = { num_heads: 4, kv_num_heads: 2 };
+const lengths = (past = 0) => [int32s([B], past + T - 1, past + T - 1), int32s([], past + T)];
+const G = 16; // rotary positions inside the operator need heads of a multiple of 16
+const separate = () => [floats(B, T, 4 * G), floats(B, T, 2 * G), floats(B, T, 2 * G)];
+const angles = () => [floats(32, G / 2), floats(32, G / 2)];
+const empty = () => [floats(B, 2, 0, G), floats(B, 2, 0, G)];
+const cache = () => [floats(1, 2, 3, G), floats(1, 2, 3, G)];
+
+const groupQuery: Record<string, Case> = {
+  'separate inputs': {
+    opType: 'GroupQueryAttention',
+    inputs: [...separate(), ...empty(), ...lengths()],
+    attributes: gqa,
+    outputs: three,
+  },
+  'packed inputs, a scale and a soft-cap': {
+    opType: 'GroupQueryAttention',
+    inputs: [floats(B, T, 8 * G), null, null, ...empty(), ...lengths()],
+    attributes: { ...gqa, scale: { float: 0.6 }, softcap: { float: 2 } },
+    outputs: three,
+  },
+  'rotary positions': {
+    opType: 'GroupQueryAttention',
+    inputs: [...separate(), ...empty(), ...lengths(), ...angles()],
+    attributes: { ...gqa, do_rotary: 1 },
+    outputs: three,
+  },
+  'rotary positions of neighbours': {
+    opType: 'GroupQueryAttention',
+    inputs: [...separate(), ...empty(), ...lengths(), ...angles()],
+    attributes: { ...gqa, do_rotary: 1, rotary_interleaved: 1 },
+    outputs: three,
+  },
+  'a local window': {
+    opType: 'GroupQueryAttention',
+    inputs: [...separate(), ...empty(), ...lengths()],
+    attributes: { ...gqa, local_window_size: 2 },
+    outputs: three,
+  },
+  'an additive bias': {
+    opType: 'GroupQueryAttention',
+    inputs: [...separate(), ...empty(), ...lengths(), null, null, null, floats(1, 4, T, T)],
+    attributes: gqa,
+    outputs: three,
+  },
+  'a cache of three tokens and one new': {
+    opType: 'GroupQueryAttention',
+    inputs: [
+      floats(1, 1, 4 * G),
+      floats(1, 1, 2 * G),
+      floats(1, 1, 2 * G),
+      ...cache(),
+      int32s([1], 3),
+      int32s([], 4),
+      ...angles(),
+    ],
+    attributes: { ...gqa, do_rotary: 1 },
+    outputs: three,
+  },
+};
+
+const packed: Record<string, Case> = {
+  'with a bias': {
+    opType: 'Attention',
+    inputs: [floats(B, T, 10), floats(10, 3 * D), floats(3 * D)],
+    attributes: mha,
+    stored: [1, 2],
+    outputs: one,
+  },
+  'causal, with a cache': {
+    opType: 'Attention',
+    inputs: [floats(B, T, D), floats(D, 3 * D), floats(3 * D), null, floats(2, B, H, 3, W)],
+    attributes: { ...mha, unidirectional: 1 },
+    stored: [1, 2],
+    outputs: ['float32', 'float32'],
+  },
+  'values of another width, a mask per key': {
+    opType: 'Attention',
+    inputs: [floats(B, T, 10), floats(10, 2 * D + 6), floats(2 * D + 6), ones(4, 9)],
+    attributes: { ...mha, qkv_hidden_sizes: [D, D, 6] },
+    stored: [1, 2],
+    outputs: one,
+  },
+  'lengths of padded prompts': {
+    opType: 'Attention',
+    inputs: [floats(B, T, 10), floats(10, 3 * D), floats(3 * D), int32s([B], 2, 5)],
+    attributes: mha,
+    stored: [1, 2],
+    outputs: one,
+  },
+};
+
+const other: Record<string, Case> = {
+  'SkipLayerNormalization with the sum given out': {
+    opType: 'SkipLayerNormalization',
+    inputs: [floats(B, T, D), floats(B, T, D), floats(D), floats(D), floats(D)],
+    attributes: { epsilon: { float: 1e-3 } },
+    stored: [2, 3, 4],
+    outputs: ['float32', null, null, 'float32'],
+  },
+  'SkipLayerNormalization without biases': {
+    opType: 'SkipLayerNormalization',
+    inputs: [floats(B, T, D), floats(B, T, D), floats(D)],
+    stored: [2],
+    outputs: one,
+  },
+  SkipSimplifiedLayerNormalization: {
+    opType: 'SkipSimplifiedLayerNormalization',
+    inputs: [floats(B, T, D), floats(B, T, D), floats(D)],
+    attributes: { epsilon: { float: 1e-5 } },
+    stored: [2],
+    outputs: ['float32', null, null, 'float32'],
+  },
+  EmbedLayerNormalization: {
+    opType: 'EmbedLayerNormalization',
+    inputs: [
+      int32s([B, T], 1, 2, 3, 4, 5, 6, 7, 8, 9, 0),
+      int32s([B, T], 0, 0, 1, 1, 1, 0, 0, 0, 1, 1),
+      floats(10, D),
+      floats(8, D),
+      floats(2, D),
+      floats(D),
+      floats(D),
+      ones(4, 8, 9),
+    ],
+    attributes: { epsilon: { float: 1e-6 } },
+    stored: [2, 3, 4, 5, 6],
+    outputs: ['float32', 'int32'],
+  },
+  'FusedMatMul with both operands transposed': {
+    opType: 'FusedMatMul',
+    inputs: [floats(B, H, W, T), floats(B, H, 7, W)],
+    attributes: { transA: 1, transB: 1, alpha: { float: 0.25 } },
+    outputs: one,
+  },
+  'FusedMatMul with batches between rows and columns': {
+    opType: 'FusedMatMul',
+    inputs: [floats(T, H, W), floats(W, H, 7)],
+    attributes: { transBatchA: 1, transBatchB: 1 },
+    outputs: one,
+  },
+  'FusedMatMul with both': {
+    opType: 'FusedMatMul',
+    inputs: [floats(T, H, W), floats(7, H, W)],
+    attributes: { transBatchA: 1, transBatchB: 1, transB: 1 },
+    outputs: one,
+  },
+};
+
+describe('fused operators in their parts give what ONNX Runtime gives for the fused ones', () => {
+  const device = nodeDevice('cpu', { threads: 1 });
+  const errors = new Errors();
+  afterAll(() => console.log(`unfuse, max abs: ${errors.text}`));
+
+  for (const [family, cases] of Object.entries({ multiHead, groupQuery, packed, other })) {
+    it.each(Object.entries(cases))(`${family}: %s`, async (_, test) => {
+      const { error, nodes, operators } = await fusedAgainstParts(device, test);
+      expect(nodes).toEqual([{ opType: test.opType, where: expect.any(String) as string }]);
+      expect(operators).not.toContain(test.opType);
+      expect(errors.add(family, error)).toBeLessThan(3e-6);
+    });
+  }
+});
+
+describe('packed inputs, which the native CPU provider cannot run fused', () => {
+  const device = nodeDevice('cpu', { threads: 1 });
+  /** [batch, tokens, heads × width] side by side per head: [batch, tokens, heads, parts, width]. */
+  const pack = (...parts: ReturnType<typeof floats>[]): Tensor => {
+    const [batch, tokens] = parts[0].dims;
+    const out = floats(batch, tokens, H, parts.length, W);
+    parts.forEach(({ data }, part) => {
+      for (let i = 0; i < data.length; i++) {
+        const row = Math.floor(i / W); // (batch, token, head)
+        out.data[(row * parts.length + part) * W + (i % W)] = data[i];
+      }
+    });
+    return out;
+  };
+
+  const differ = (a: Record<string, Tensor>, b: Record<string, Tensor>): number =>
+    maxAbs(a.output_0.data as Float32Array, b.output_0.data as Float32Array);
+
+  it('give what the fused operator gives for the same numbers apart', async () => {
+    const [q, k, v, bias] = [...qkv(), floats(3 * D)];
+    const base = { opType: 'MultiHeadAttention', attributes: mha, outputs: one };
+    const apart = await runFused(device, { ...base, inputs: [q, k, v, bias] });
+    const together = await runParts(device, { ...base, inputs: [pack(q, k, v), null, null, bias] });
+    expect(differ(together, apart)).toBeLessThan(1e-6);
+    const plain = await runFused(device, { ...base, inputs: [q, k, v] });
+    const keysAndValues = await runParts(device, { ...base, inputs: [q, pack(k, v)] });
+    expect(differ(keysAndValues, plain)).toBeLessThan(1e-6);
+  });
+});
+
+describe('what is not understood stays as it was', () => {
+  const kept = (test: Case): string | undefined => {
+    const model = modelOf(test);
+    const { model: same, nodes } = unfuse(model);
+    expect(same.graph.nodes.map((node) => node.opType)).toEqual([test.opType]);
+    return nodes[0].why;
+  };
+
+  it('names the reason', () => {
+    const sinks = [...separate(), ...empty(), ...lengths(), null, null, null, null, floats(4)];
+    expect(kept({ opType: 'GroupQueryAttention', inputs: sinks, attributes: gqa, outputs: three })).toContain(
+      'sink',
+    );
+    const index = [...qkv(), null, int32s([3 * B + 2], ...Array<number>(8).fill(0))];
+    expect(kept({ opType: 'MultiHeadAttention', inputs: index, attributes: mha, outputs: one })).toContain(
+      'mask of [8]',
+    );
+    const statistics = [floats(B, T, D), floats(B, T, D), floats(D)];
+    expect(
+      kept({
+        opType: 'SkipLayerNormalization',
+        inputs: statistics,
+        stored: [2],
+        outputs: ['float32', 'float32'],
+      }),
+    ).toContain('mean');
+  });
+
+  it('leaves a model without fused operators alone', () => {
+    const model = modelOf({ opType: 'FastGelu', inputs: [floats(2, 3)], outputs: one });
+    expect(unfuse(model).model).toBe(model);
+  });
+});

@@ -1,0 +1,83 @@
+import { readdirSync } from 'node:fs';
+import { afterAll, describe, expect, it } from 'vitest';
+import { sitesOf } from '../../src/anatomy/anatomy.ts';
+import { runAll, type Site } from '../../src/instrument/runner.ts';
+import { nodeDevice } from '../../src/runtime/node-cpu.ts';
+import { inRepository, inspectFolder, openFolder } from '../helpers/models.ts';
+import { Errors } from '../helpers/numbers.ts';
+import { wrongFacts } from './anatomy-facts.ts';
+import { readGoldenSample, scoresError, valuesError, type GoldenSample } from './golden-sample.ts';
+import { captureRaw } from './raw.ts';
+
+/*
+ * Small models with random weights that PyTorch exported, in layouts that differ from one another; tools/layout-samples made them, and what each
+ * block computes was recorded inside PyTorch. Names in the files mean nothing.
+ */
+
+const SAMPLES = inRepository('test/layouts/samples');
+const TOLERANCE = 1e-4;
+const errors = new Errors();
+
+function compare(sample: GoldenSample, key: string, got: Float32Array): void {
+  const wanted = sample.tensor(key);
+  if (!wanted) return; // PyTorch's own encoder shows little of its inside
+  const site = key.split('.')[1];
+  const error = (site === 'scores' ? scoresError : valuesError)(got, wanted.data);
+  expect(errors.add(site, error), key).toBeLessThan(TOLERANCE);
+}
+
+describe.each(readdirSync(SAMPLES))('%s', (name) => {
+  const path = `${SAMPLES}/${name}`;
+  const sample = readGoldenSample(path);
+
+  it('is understood', async () => {
+    const { checkpoint, folder } = await inspectFolder(path);
+    await folder.close();
+    expect(wrongFacts(checkpoint.anatomy, sample.expected)).toEqual([]);
+  });
+
+  it('has each site where the anatomy says', async () => {
+    const { checkpoint, folder } = await inspectFolder(path);
+    const device = nodeDevice('cpu', { threads: 1 });
+    let compared = 0;
+    for (const [p, ids] of sample.prompts.entries()) {
+      const captured = await captureRaw(checkpoint, device, ids, sample.expected.source);
+      for (const [key, values] of captured) {
+        compare(sample, `p${p}.${key}`, values);
+        if (sample.tensor(`p${p}.${key}`)) compared++;
+      }
+    }
+    await folder.close();
+    expect(compared).toBeGreaterThan(4 * sample.expected.layers);
+  });
+
+  it('gives the same through taps, or says which input it cannot feed', async () => {
+    const opened = await openFolder(path);
+    if (sample.expected.source) {
+      const run = runAll(opened.runner, { rows: [{ ids: sample.prompts[0] }] });
+      await expect(run).rejects.toThrow(/the input "encoder_hidden_states"/);
+      await opened.closeAll();
+      return;
+    }
+    const { blocks, unembedding } = opened.checkpoint.anatomy;
+    const sites = [...new Set(blocks.flatMap(sitesOf))];
+    const taps = sites.map((site) => ({
+      site,
+      layers: blocks.filter((block) => sitesOf(block).includes(site)).map((block) => block.layer),
+    }));
+    for (const [p, ids] of sample.prompts.entries()) {
+      const [row] = await runAll(opened.runner, {
+        rows: [{ ids }],
+        taps,
+        logits: unembedding ? 'all' : 'none',
+      });
+      for (const { site, layers } of taps)
+        for (const layer of layers)
+          compare(sample, `p${p}.${site satisfies Site}.${layer}`, row.tap(site, layer).data);
+      compare(sample, `p${p}.logits`, row.logits);
+    }
+    await opened.closeAll();
+  });
+});
+
+afterAll(() => console.log(`exported samples, max abs: ${errors.text}`));
