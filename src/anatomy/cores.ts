@@ -33,13 +33,16 @@ const MORE_SCORE_OPS = /^(Concat|Slice|Pad)$/;
 
 /** Goes back from the softmax to the product of queries and keys. Values on the way come with it, the softmax's input first. */
 function findProduct(index: GraphIndex, start: string): { node: Node; path: string[] } | undefined {
+  const seen = new Map<string, number>();
   const search = (
     value: string,
     more: boolean,
     path: string[],
   ): { node: Node; path: string[] } | undefined => {
     const node = index.producer(value);
-    if (!node || path.length > 16) return undefined;
+    // a value that was searched from at least as near the softmax gives nothing new
+    if (!node || path.length > 16 || (seen.get(value) ?? Infinity) <= path.length) return undefined;
+    seen.set(value, path.length);
     const here = [...path, value];
     if (isInnerProduct(index, node)) return { node, path: here };
     if (!SCORE_OPS.test(node.opType) && !(more && MORE_SCORE_OPS.test(node.opType))) return undefined;
@@ -50,7 +53,9 @@ function findProduct(index: GraphIndex, start: string): { node: Node; path: stri
     }
     return undefined;
   };
-  return search(start, false, []) ?? search(start, true, []);
+  const direct = search(start, false, []);
+  seen.clear();
+  return direct ?? search(start, true, []);
 }
 
 /** Operators that the pattern may pass before it is multiplied with the values. */
@@ -58,6 +63,7 @@ const PATTERN_OPS = /^(Dropout|Cast|CastLike|Identity|Where|Mul|Reshape|Slice|Tr
 
 /** From the softmax through dropout, casts and the guard against rows without keys to the product with the values. */
 function findMixing(index: GraphIndex, softmax: string): { pattern: string; node: Node } | undefined {
+  const seen = new Set([softmax]);
   let frontier = [softmax];
   for (let step = 0; step < 8 && frontier.length; step++) {
     const next: string[] = [];
@@ -65,7 +71,10 @@ function findMixing(index: GraphIndex, softmax: string): { pattern: string; node
       for (const node of index.consumers(pattern)) {
         if (isInnerProduct(index, node) && (node.inputs[0] === pattern || node.opType === 'Einsum'))
           return { pattern, node };
-        if (PATTERN_OPS.test(node.opType)) next.push(node.outputs[0]);
+        const [output] = node.outputs;
+        if (!PATTERN_OPS.test(node.opType) || seen.has(output)) continue;
+        seen.add(output);
+        next.push(output);
       }
     }
     frontier = next;

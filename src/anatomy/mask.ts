@@ -11,6 +11,12 @@ import type { GraphIndex } from './graph-index.ts';
 /** Stored masks larger than this are not read; one of 4096 × 4096 booleans is. */
 const MAX_MASK_BYTES = 16 * 1024 * 1024;
 
+/** Numbers to hold for all stored masks together; where there are more, running the model tells. */
+const MAX_MASK_NUMBERS = 32 * 1024 * 1024;
+
+/** Scores of a short sample prompt are far smaller; larger ones are no attention that could be judged. */
+const MAX_SCORES = 1 << 17;
+
 /** Scores below this, with all products set to 0, are forbidden: exporters use −1e4 … −∞. */
 const FORBIDDEN = -1e3;
 
@@ -33,14 +39,18 @@ export async function readCausality(
   const { constants } = shapes;
   const needed = neededNodes(index, cores);
   const fixed = new Map<string, Known>();
+  const zeros = new Float64Array(MAX_SCORES);
   for (const value of needed.zero) {
     const dims = shapes.known.get(value)?.dims;
-    if (dims) fixed.set(value, { type: DataType.float, dims, values: new Float64Array(sizeOf(dims)) });
+    if (dims && sizeOf(dims) <= MAX_SCORES)
+      fixed.set(value, { type: DataType.float, dims, values: zeros.subarray(0, sizeOf(dims)) });
   }
   const loaded = new Map<string, Float64Array>();
+  let numbers = 0;
   for (const name of needed.stored) {
     const tensor = model.graph.initializers.get(name);
     if (!tensor || !isRange(tensor.data) || tensor.data.length > MAX_MASK_BYTES) continue;
+    if ((numbers += sizeOf(tensor.dims)) > MAX_MASK_NUMBERS) break;
     const values = decodeElements(tensor.dataType, await tensorBytes(tensor, sources));
     if (values) loaded.set(name, values);
   }

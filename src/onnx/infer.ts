@@ -15,6 +15,18 @@ export interface Known {
 /** Values larger than this are not followed; masks of short sample prompts are far below. */
 const MAX_VALUES = 1 << 17;
 
+/** Numbers computed and kept for one model; after that only shapes are followed. A hostile graph must take neither the memory nor the hour. */
+const MAX_NUMBERS = 1 << 23;
+
+const MAX_RANK = 64;
+
+/** True for shapes that can exist. */
+const isShape = (dims: readonly number[]): boolean =>
+  dims.length <= MAX_RANK && dims.every((dim) => Number.isSafeInteger(dim) && dim >= 0);
+
+/** True for shapes whose numbers are worth following. */
+const isSmall = (dims: readonly number[]): boolean => isShape(dims) && sizeOf(dims) <= MAX_VALUES;
+
 type Infer = (
   node: Node,
   inputs: readonly (Known | undefined)[],
@@ -40,11 +52,11 @@ function elementwiseOp(fn: (...values: number[]) => number, type?: number): Infe
   return (_, inputs) => {
     const dims = inputs.map((input) => input?.dims);
     const outType = type ?? inputs.find((input) => input)?.type ?? 0;
-    if (dims.some((d) => d === undefined)) return [{ type: outType }];
+    if (dims.length === 0 || dims.some((d) => d === undefined)) return [{ type: outType }];
     const out = broadcastDims(...(dims as number[][]));
     if (!out) return [{ type: outType }];
     const arrays = inputs.map(nd);
-    const known = arrays.every((a) => a !== undefined) && sizeOf(out) <= MAX_VALUES;
+    const known = arrays.length <= 8 && arrays.every((a) => a !== undefined) && isSmall(out);
     return [{ type: outType, dims: out, values: known ? elementwise(out, arrays, fn) : undefined }];
   };
 }
@@ -108,7 +120,7 @@ const gather: Infer = (node, [data, indices]) => {
   const dims = [...data.dims.slice(0, axis), ...indices.dims, ...data.dims.slice(axis + 1)];
   const source = nd(data);
   const at = nd(indices);
-  if (!source || !at || sizeOf(dims) > MAX_VALUES) return [{ type: data.type, dims }];
+  if (!source || !at || !isSmall(dims)) return [{ type: data.type, dims }];
   const rank = indices.dims.length;
   const indexStrides = at.dims.map((_, i) => sizeOf(at.dims.slice(i + 1)));
   const values = remap(dims, source, (index) => {
@@ -127,7 +139,8 @@ const gatherElements: Infer = (node, [data, indices]) => {
   const axis = positive(intAttr(node, 'axis', 0), data.dims.length);
   const source = nd(data);
   const at = nd(indices);
-  if (!source || !at) return [{ type: data.type, dims: indices.dims }];
+  if (!source || !at || indices.dims.length !== data.dims.length)
+    return [{ type: data.type, dims: indices.dims }];
   let flat = 0;
   const values = remap(indices.dims, source, (index) => {
     const from = positive(at.values[flat++], source.dims[axis]);
@@ -148,6 +161,7 @@ const slice: Infer = (node, [x, startsIn, endsIn, axesIn, stepsIn]) => {
   for (let i = 0; i < starts.length; i++) {
     const axis = positive(axes[i], x.dims.length);
     const size = x.dims[axis];
+    if (size === undefined) return [{ type: x.type }];
     step[axis] = stepsIn?.values?.[i] ?? 1;
     const clamp = (value: number, low: number, high: number): number =>
       Math.min(Math.max(value < 0 ? value + size : value, low), high);
@@ -157,7 +171,7 @@ const slice: Infer = (node, [x, startsIn, endsIn, axesIn, stepsIn]) => {
     dims[axis] = Math.max(0, Math.ceil((end - start) / step[axis]));
   }
   const source = nd(x);
-  if (!source || sizeOf(dims) > MAX_VALUES) return [{ type: x.type, dims }];
+  if (!source || !isSmall(dims)) return [{ type: x.type, dims }];
   return [
     {
       type: x.type,
@@ -185,9 +199,10 @@ const reshape: Infer = (node, [x, shape]) => {
 const transpose: Infer = (node, [x]) => {
   if (!x?.dims) return [x && { type: x.type }];
   const perm = intsAttr(node, 'perm') ?? x.dims.map((_, i) => x.dims!.length - 1 - i);
+  if (perm.length !== x.dims.length) return [{ type: x.type }];
   const dims = perm.map((axis) => x.dims![axis]);
   const source = nd(x);
-  if (!source) return [{ type: x.type, dims }];
+  if (!source || !isSmall(dims)) return [{ type: x.type, dims }];
   return [
     {
       type: x.type,
@@ -203,16 +218,18 @@ const transpose: Infer = (node, [x]) => {
 
 const concat: Infer = (node, inputs) => {
   const present = inputs.filter((input) => input !== undefined);
-  if (present.length !== inputs.length || present.some((input) => !input.dims))
+  if (present.length === 0 || present.length !== inputs.length || present.some((input) => !input.dims))
     return [present[0] && { type: present[0].type }];
   const shapes = present.map((input) => input.dims as readonly number[]);
   const rank = shapes[0].length;
   const axis = positive(intAttr(node, 'axis', 0), rank);
+  const fits = (shape: readonly number[]): boolean =>
+    shape.length === rank && shape.every((dim, i) => i === axis || dim === shapes[0][i]);
+  if (!(axis >= 0 && axis < rank) || !shapes.every(fits)) return [{ type: present[0].type }];
   const dims = [...shapes[0]];
   dims[axis] = shapes.reduce((sum, shape) => sum + shape[axis], 0);
   const arrays = present.map(nd);
-  if (!arrays.every((a) => a !== undefined) || sizeOf(dims) > MAX_VALUES)
-    return [{ type: present[0].type, dims }];
+  if (!arrays.every((a) => a !== undefined) || !isSmall(dims)) return [{ type: present[0].type, dims }];
   const outer = sizeOf(dims.slice(0, axis));
   const values = new Float64Array(sizeOf(dims));
   let at = 0;
@@ -241,7 +258,9 @@ const split: Infer = (node, [x, sizesIn]) => {
     const from = start;
     start += length;
     const values =
-      source && remap(dims, source, (index) => index.map((value, d) => (d === axis ? value + from : value)));
+      source && isSmall(dims)
+        ? remap(dims, source, (index) => index.map((value, d) => (d === axis ? value + from : value)))
+        : undefined;
     return { type: x.type, dims, values };
   });
 };
@@ -295,7 +314,7 @@ const expand: Infer = (_, [x, shape]) => {
   if (!x?.dims || !shape?.values) return [x && { type: x.type }];
   const dims = broadcastDims(x.dims, [...shape.values]);
   const source = nd(x);
-  if (!dims || !source || sizeOf(dims) > MAX_VALUES) return [{ type: x.type, dims }];
+  if (!dims || !source || !isSmall(dims)) return [{ type: x.type, dims }];
   return [{ type: x.type, dims, values: elementwise(dims, [source], (v) => v) }];
 };
 
@@ -309,7 +328,7 @@ const constantOfShape: Infer = (node, [shape]) => {
     {
       type,
       dims,
-      values: sizeOf(dims) <= MAX_VALUES ? new Float64Array(sizeOf(dims)).fill(fill) : undefined,
+      values: isSmall(dims) ? new Float64Array(sizeOf(dims)).fill(fill) : undefined,
     },
   ];
 };
@@ -333,7 +352,7 @@ const range: Infer = (_, [start, limit, delta]) => {
   const type = start?.type ?? 0;
   if (!start?.values || !limit?.values || !delta?.values) return [{ type }];
   const count = Math.max(0, Math.ceil((limit.values[0] - start.values[0]) / delta.values[0]));
-  if (count > MAX_VALUES) return [{ type, dims: [count] }];
+  if (!isSmall([count])) return [{ type, dims: [count] }];
   return [
     {
       type,
@@ -395,7 +414,7 @@ const tile: Infer = (_, [x, repeats]) => {
   if (!x?.dims || !repeats?.values) return [x && { type: x.type }];
   const dims = x.dims.map((dim, i) => dim * repeats.values![i]);
   const source = nd(x);
-  if (!source || sizeOf(dims) > MAX_VALUES) return [{ type: x.type, dims }];
+  if (!source || !isSmall(dims)) return [{ type: x.type, dims }];
   return [
     {
       type: x.type,
@@ -547,8 +566,8 @@ const OPS: Readonly<Record<string, Infer>> = {
   Einsum: einsum,
   ReduceSum: reduce((v) => v.reduce((a, b) => a + b, 0)),
   ReduceMean: reduce((v) => v.reduce((a, b) => a + b, 0) / v.length),
-  ReduceMax: reduce((v) => Math.max(...v)),
-  ReduceMin: reduce((v) => Math.min(...v)),
+  ReduceMax: reduce((v) => v.reduce((a, b) => Math.max(a, b), -Infinity)),
+  ReduceMin: reduce((v) => v.reduce((a, b) => Math.min(a, b), Infinity)),
   ReduceProd: reduce((v) => v.reduce((a, b) => a * b, 1)),
   ReduceL1: reduce((v) => v.reduce((a, b) => a + Math.abs(b), 0)),
   ReduceSumSquare: reduce((v) => v.reduce((a, b) => a + b * b, 0)),
@@ -592,8 +611,18 @@ export function knownTensor(tensor: TensorProto): Known {
 
 /** Everything stored in a model, known once for several inferences. */
 export function knownConstants(model: Model): Map<string, Known> {
-  return new Map([...model.graph.initializers].map(([name, tensor]) => [name, knownTensor(tensor)]));
+  const known = new Map<string, Known>();
+  let numbers = 0;
+  for (const [name, tensor] of model.graph.initializers) {
+    const stored = knownTensor(tensor);
+    numbers += stored.values?.length ?? 0;
+    known.set(name, numbers > MAX_NUMBERS ? (withoutValues(stored) as Known) : stored);
+  }
+  return known;
 }
+
+const withoutValues = (known: Known | undefined): Known | undefined =>
+  known && { type: known.type, dims: known.dims };
 
 export interface InferOptions {
   /** What `knownConstants` gave, when it is at hand. */
@@ -621,27 +650,39 @@ export function inferShapes(
   for (const [name, values] of options.loaded ?? [])
     known.set(name, { ...(known.get(name) as Known), values });
   for (const [name, value] of options.fixed ?? []) known.set(name, value);
+  const spent = { numbers: 0 };
   for (const node of model.graph.nodes)
-    if (!options.only || options.only.has(node)) inferNode(node, known, opset, options.fixed);
+    if (!options.only || options.only.has(node)) inferNode(node, known, opset, options.fixed, spent);
   return known;
 }
 
 /**
  * Works out what one node gives and notes it in `known`; nothing when the operator is not known.
  * @param fixed values to leave as they are
+ * @param spent numbers computed so far; after too many only shapes are followed
  */
 export function inferNode(
   node: Node,
   known: Map<string, Known>,
   opset: number,
   fixed?: ReadonlyMap<string, Known>,
+  spent = { numbers: 0 },
 ): void {
+  if (!Object.hasOwn(OPS, node.opType)) return;
   const inputs = node.inputs.map((name) => (name === '' ? undefined : known.get(name)));
-  const results = OPS[node.opType]?.(node, inputs, opset);
-  results?.forEach((result, i) => {
+  // Reductions read much and give little; everything else costs about what it gives.
+  if (node.opType.startsWith('Reduce')) spent.numbers += inputs[0]?.values?.length ?? 0;
+  const given = spent.numbers > MAX_NUMBERS ? inputs.map(withoutValues) : inputs;
+  OPS[node.opType](node, given, opset)?.forEach((result, i) => {
     const output = node.outputs[i];
     if (!result || !output || fixed?.has(output)) return;
-    const values = result.values && result.values.length <= MAX_VALUES ? result.values : undefined;
-    known.set(output, { type: result.type, dims: result.dims, values });
+    const { type, dims, values } = result;
+    if (!dims || !isShape(dims)) {
+      known.set(output, { type });
+      return;
+    }
+    const kept = values && isSmall(dims) && values.length === sizeOf(dims) ? values : undefined;
+    if (kept && kept !== inputs[0]?.values) spent.numbers += kept.length;
+    known.set(output, { type, dims, values: kept });
   });
 }
