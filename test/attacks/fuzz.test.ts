@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { HeadscopeError } from '../../src/errors.ts';
 import { readModel } from '../../src/onnx/read.ts';
+import { instrument } from '../../src/instrument/instrument.ts';
 import { bytesSource, type CheckpointFiles } from '../../src/onnx/source.ts';
 import { writeModel } from '../../src/onnx/write.ts';
 import { readCheckpoint } from '../../src/workbench/checkpoint.ts';
@@ -54,8 +55,9 @@ async function survives(bytes: Uint8Array): Promise<string> {
 }
 
 async function open(bytes: Uint8Array): Promise<'read'> {
-  const { original, model } = await readCheckpoint('fuzz', folderOf(bytes), 'model.onnx');
-  for (const one of [original, model]) {
+  const { original, model, anatomy } = await readCheckpoint('fuzz', folderOf(bytes), 'model.onnx');
+  const edited = anatomy.blocks.length ? instrument(model, anatomy).model : model;
+  for (const one of [original, edited]) {
     const again = await readModel(bytesSource('model.onnx', writeModel(one)));
     expect(again.graph.nodes.length).toBe(one.graph.nodes.length);
   }

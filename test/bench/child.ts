@@ -47,11 +47,12 @@ const TASKS = {
   /** The model with taps and edits, one run for predictions. */
   opened: async (target: string, tokens: number, threads: number) => {
     const { checkpoint, folder } = await openCheckpoint(target);
-    const { runner, close } = await openModel(checkpoint, nodeDevice('cpu', { threads }));
-    await runAll(runner, { rows: [{ ids: promptIds(tokens, runner.shape.vocab) }] });
-    await close();
+    const opened = await openModel(checkpoint, nodeDevice('cpu', { threads }));
+    const { shape } = opened.runner;
+    await runAll(opened.runner, { rows: [{ ids: promptIds(tokens, shape.vocab) }] });
+    await opened.close();
     await folder.close();
-    return runner.shape.heads.reduce((a, b) => a + b, 0);
+    return shape.heads.reduce((a, b) => a + b, 0);
   },
 } as const;
 

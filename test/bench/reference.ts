@@ -67,7 +67,7 @@ function decode(text: string): Float32Array {
 /** Sends one request at a time, a line of JSON each way. */
 class Server {
   private readonly child: ChildProcess;
-  private readonly lines: AsyncIterator<string>;
+  private readonly lines: AsyncIterator<string, undefined>;
 
   constructor(python: string, model: string, threads: number, clock: ClockName) {
     const count = String(threads);
@@ -80,9 +80,9 @@ class Server {
 
   async ask<T>(request: object): Promise<T> {
     this.child.stdin!.write(JSON.stringify(request) + '\n');
-    const { value, done } = await this.lines.next();
-    if (done) throw new Error('The PyTorch reference ended; its message is above.');
-    return JSON.parse(value) as T;
+    const line = await this.lines.next();
+    if (line.done) throw new Error('The PyTorch reference ended; its message is above.');
+    return JSON.parse(line.value) as T;
   }
 
   close(): void {

@@ -5,7 +5,7 @@ import { faithfulnessCurve } from '../../src/analysis/circuits/faithfulness.ts';
 import { capturableHeads } from '../../src/analysis/circuits/collect.ts';
 import { headName, runAll } from '../../src/instrument/runner.ts';
 import { checkpointFolder, openFolder, type Opened } from '../helpers/models.ts';
-import { sampleTask, TASKS, type TaskName } from './sample.ts';
+import { inductionPairs, sampleTask, TASKS, type TaskName } from './sample.ts';
 
 const metricOf = (task: TaskName) =>
   task === 'greater_than' ? ('probability-difference' as const) : ('logit-difference' as const);
@@ -17,29 +17,33 @@ describe.each(['ioi-4l', 'llama-tiny'])('%s against what PyTorch measured', (nam
   });
   afterAll(() => model.closeAll());
 
-  it.each(TASKS)('%s: mean ablation and patching of every head', async (task) => {
-    const sample = sampleTask(name, task);
-    const found = await causalEffects(model.runner, sample.pairs, {
-      metric: metricOf(task),
-      interventions: ['meanAblation', 'noising'],
-    });
-    expect(found.mean).toBe('per-position');
-    expect(Math.abs(found.clean - sample.clean_metric)).toBeLessThan(2e-4);
-    expect(Math.abs(found.corrupt - sample.corrupted_metric)).toBeLessThan(2e-4);
-    expect(found.heads).toHaveLength(32);
-    let worst = 0;
-    found.heads.forEach(({ layer, head, effects }, i) => {
-      const truth = sample.heads[i];
-      expect([layer, head]).toEqual([truth.layer, truth.head]);
-      worst = Math.max(
-        worst,
-        Math.abs(effects.meanAblation!.effect - truth.mean_ablation_effect),
-        Math.abs(effects.noising!.effect - truth.patching_effect),
-      );
-    });
-    // 5e-5 of it is the rounding of the files.
-    expect(worst).toBeLessThan(2e-4);
-  });
+  it.each(TASKS)(
+    '%s: mean ablation and patching of every head',
+    async (task) => {
+      const sample = sampleTask(name, task);
+      const found = await causalEffects(model.runner, sample.pairs, {
+        metric: metricOf(task),
+        interventions: ['meanAblation', 'noising'],
+      });
+      expect(found.mean).toBe('per-position');
+      expect(Math.abs(found.clean - sample.clean_metric)).toBeLessThan(2e-4);
+      expect(Math.abs(found.corrupt - sample.corrupted_metric)).toBeLessThan(2e-4);
+      expect(found.heads).toHaveLength(32);
+      let worst = 0;
+      found.heads.forEach(({ layer, head, effects }, i) => {
+        const truth = sample.heads[i];
+        expect([layer, head]).toEqual([truth.layer, truth.head]);
+        worst = Math.max(
+          worst,
+          Math.abs(effects.meanAblation!.effect - truth.mean_ablation_effect),
+          Math.abs(effects.noising!.effect - truth.patching_effect),
+        );
+      });
+      // 5e-5 of it is the rounding of the files.
+      expect(worst).toBeLessThan(2e-4);
+    },
+    120_000,
+  );
 
   it('keeping and removing the true circuit', async () => {
     const sample = sampleTask(name, 'ioi');
@@ -65,25 +69,9 @@ describe.each(['ioi-4l', 'llama-tiny'])('%s against what PyTorch measured', (nam
 
 describe('induction-2l', () => {
   let model: Opened;
-  let pairs: CausalPair[];
+  const pairs = inductionPairs();
   beforeAll(async () => {
-    const folder = checkpointFolder('induction-2l');
-    model = await openFolder(folder);
-    const { vocab } = (
-      JSON.parse(readFileSync(`${folder}/tokenizer.json`, 'utf8')) as {
-        model: { vocab: Record<string, number> };
-      }
-    ).model;
-    const ids = (text: string) => [vocab['<bos>'], ...text.split(' ').map((word) => vocab[word])];
-    pairs = readFileSync(`${folder}/tasks/induction.jsonl`, 'utf8')
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line) as Record<'prompt' | 'corrupt' | 'answer' | 'distractor', string>)
-      .map(({ prompt, corrupt, answer, distractor }) => ({
-        clean: ids(prompt),
-        corrupt: ids(corrupt),
-        targets: { answers: [vocab[answer]], distractors: [vocab[distractor]] },
-      }));
+    model = await openFolder(checkpointFolder('induction-2l'));
   });
   afterAll(() => model.closeAll());
 

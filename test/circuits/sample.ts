@@ -54,3 +54,23 @@ export function sampleTask(model: string, task: TaskName, folder = checkpointFol
     })),
   };
 }
+
+/** The pairs of induction-2l's own task: a repeated segment, and the same with the repetition replaced by other words. */
+export function inductionPairs(): CausalPair[] {
+  const folder = checkpointFolder('induction-2l');
+  const { vocab } = (
+    JSON.parse(readFileSync(`${folder}/tokenizer.json`, 'utf8')) as {
+      model: { vocab: Record<string, number> };
+    }
+  ).model;
+  const ids = (text: string) => [0, ...text.split(' ').map((word) => vocab[word])];
+  return readFileSync(`${folder}/tasks/induction.jsonl`, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<'prompt' | 'corrupt' | 'answer' | 'distractor', string>)
+    .map(({ prompt, corrupt, answer, distractor }) => ({
+      clean: ids(prompt),
+      corrupt: ids(corrupt),
+      targets: { answers: [vocab[answer]], distractors: [vocab[distractor]] },
+    }));
+}

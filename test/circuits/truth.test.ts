@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CircuitMethod } from '../../src/analysis/circuits/settings.ts';
 import { circuitJob, type CircuitJobSettings, type CircuitPrompts } from '../../src/analysis/circuits/job.ts';
+import { headName } from '../../src/instrument/runner.ts';
 import { checkpointFolder, openFolder, type Opened } from '../helpers/models.ts';
-import { sampleTask, TASKS, type SampleTask, type TaskName } from './sample.ts';
+import { inductionPairs, sampleTask, TASKS, type SampleTask, type TaskName } from './sample.ts';
 
-const MODELS = ['ioi-4l', 'llama-tiny'] as const;
+const MODELS = ['ioi-4l', 'llama-tiny', 'induction-2l'] as const;
+const JUDGED = MODELS.slice(0, 2);
 
 /** The published method re-run in PyTorch on the same checkpoints: node and edge ROC AUC, mean of 5 seeds. */
 const PYTORCH: Readonly<Record<string, readonly [number, number]>> = {
@@ -16,7 +18,7 @@ const PYTORCH: Readonly<Record<string, readonly [number, number]>> = {
   'llama-tiny docstring': [0.91, 0.878],
 };
 
-const promptsOf = ({ pairs }: SampleTask): CircuitPrompts => ({
+const promptsOf = ({ pairs }: Pick<SampleTask, 'pairs'>): CircuitPrompts => ({
   positives: pairs.map(({ clean }) => clean),
   negatives: pairs.map(({ corrupt }) => corrupt),
   paired: true,
@@ -45,7 +47,7 @@ describe('circuits against measured effects', () => {
 
   it('published lands where PyTorch does, headscope above it', async () => {
     const found: Record<CircuitMethod, { node: number; edge: number }[]> = { published: [], headscope: [] };
-    for (const name of MODELS)
+    for (const name of JUDGED)
       for (const task of TASKS) {
         const [node, edge] = PYTORCH[`${name} ${task}`];
         // One autoencoder a run, as published; the authors' λ for docstring prompts.
@@ -109,6 +111,17 @@ describe('circuits against measured effects', () => {
     expect(agreement.auc).toBeCloseTo(plain.auc!.node, 12);
     expect(agreement.found.length + agreement.missed.length).toBe(6);
     expect(plain.timings.total).toBeGreaterThan(plain.timings.training);
+  });
+
+  it('finds the heads of induction-2l, and no head that writes nothing', async () => {
+    const { runner, device } = models.get('induction-2l')!;
+    const prompts = promptsOf({ pairs: inductionPairs() });
+    const { document } = await circuitJob(runner, device, prompts, { seeds: 2, permutations: 199 });
+    const order = [...document.heads].sort((a, b) => b.score - a.score);
+    expect(order.slice(0, 2).map(headName)).toEqual(['L1H1', 'L0H7']);
+    // Heads with the pattern and an output: the induction head, the previous-token head and their three backups.
+    const found = document.heads.filter(({ inCircuit }) => inCircuit).map(headName);
+    expect(found).toEqual(['L0H3', 'L0H7', 'L1H1', 'L1H3', 'L1H4']);
   });
 
   it('names a truth of another model and prompts without pairs', async () => {

@@ -26,6 +26,8 @@ export interface CircuitJobSettings extends Partial<CircuitSettings> {
   readonly position?: PositionChoice;
   /** Check causally: mean ablation and patching of every head, faithfulness and completeness. */
   readonly verify?: boolean;
+  /** Pairs to check causally, from the first; all when absent. Each costs two runs of the model per head. */
+  readonly verifyPairs?: number;
   /** Metric of the causal check; logit difference by default. */
   readonly metric?: MetricName;
   /** Known circuit by "layer/head"; heads it does not name are left out. */
@@ -55,6 +57,7 @@ export interface CircuitDocument {
   readonly faithfulness?: FaithfulnessCurve;
   readonly causal?: {
     readonly metric: MetricName;
+    readonly pairs: number;
     readonly clean: number;
     readonly corrupt: number;
     readonly mean: CausalResult['mean'];
@@ -100,8 +103,15 @@ export async function circuitJob(
   settings: CircuitJobSettings = {},
   options: CircuitJobOptions = {},
 ): Promise<{ document: CircuitDocument; result: CircuitResult; causal?: CausalResult }> {
-  const { position = 'mean', verify = false, metric = 'logit-difference', truth, ...rest } = settings;
-  const pairs = verify ? causalPairs(prompts, metric) : [];
+  const {
+    position = 'mean',
+    verify = false,
+    verifyPairs,
+    metric = 'logit-difference',
+    truth,
+    ...rest
+  } = settings;
+  const pairs = verify ? causalPairs(prompts, metric).slice(0, verifyPairs) : [];
   const { signal } = options;
   const began = performance.now();
   const whole = verify ? 1 : SHARES.collect + SHARES.circuit;
@@ -171,6 +181,7 @@ export async function circuitJob(
     ...(causal && {
       causal: {
         metric,
+        pairs: causal.pairs,
         clean: causal.clean,
         corrupt: causal.corrupt,
         mean: causal.mean,

@@ -19,6 +19,7 @@ export type DecoderNorm = 'latent' | 'dimension';
 export const PARAMETERS = ['encoder', 'encoderBias', 'decoder', 'bias'] as const;
 export type ParameterName = (typeof PARAMETERS)[number];
 
+/** PyTorch's defaults. */
 export const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;
 
 /** Dimensions of each parameter. The decoder is stored [latents, width]: one dictionary vector a row. */
@@ -38,7 +39,7 @@ interface Slot {
 }
 type State = Record<ParameterName, Slot>;
 
-/** One Adam step; all of it in plain operators that every provider has. Returns the new state and the loss before the step. */
+/** One Adam step in plain operators, gradients derived by hand. Returns the new state and the loss before the step. */
 function step(
   g: GraphBuilder,
   shape: SaeGraphShape,

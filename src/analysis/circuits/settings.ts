@@ -70,7 +70,7 @@ export const METHOD_NOTES: Readonly<Record<CircuitMethod, string>> = {
 export function circuitSettings(given: Partial<CircuitSettings> = {}): CircuitSettings {
   const settings = { ...DEFAULTS[given.method ?? 'headscope'], ...withoutUndefined(given) };
   const whole = (
-    name: 'latents' | 'epochs' | 'trainPrompts' | 'seeds' | 'permutations',
+    name: 'latents' | 'epochs' | 'trainPrompts' | 'seeds' | 'seed' | 'permutations' | 'edges',
     from: number,
     to: number,
   ) => {
@@ -83,6 +83,8 @@ export function circuitSettings(given: Partial<CircuitSettings> = {}): CircuitSe
   whole('trainPrompts', 1, 1e6);
   whole('seeds', 1, 1000);
   whole('permutations', 19, 1e6);
+  whole('edges', 0, 1e6);
+  whole('seed', -(2 ** 31), 2 ** 31 - 1);
   if (!(settings.lambda >= 0 && Number.isFinite(settings.lambda)))
     bad('lambda', settings.lambda, 'at least 0');
   if (!(settings.learningRate > 0 && settings.learningRate < 1))

@@ -95,7 +95,6 @@ function rewrite(
 ): { nodes?: Node[]; why?: string } {
   const { graph } = context.g;
   const before = graph.nodes.length;
-  const stored = new Set(graph.initializers.keys());
   const why = rule.rewrite(node, context);
   const nodes = graph.nodes.splice(before);
   for (const name of nodes.flatMap(({ inputs }) => inputs)) {

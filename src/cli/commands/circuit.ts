@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { HeadscopeError } from '../../errors.ts';
-import { circuitDocument, runCircuit, type CircuitDocument } from '../../workbench/circuit-job.ts';
+import { runCircuit, type CircuitReport } from '../../workbench/circuit-job.ts';
 import { parseTruth } from '../../workbench/tasks.ts';
 import { readPrompts, withWorkbench, type CommonOptions } from '../context.ts';
 import { printable, textTable } from '../output.ts';
@@ -21,15 +21,16 @@ interface CircuitOptions extends CommonOptions {
   truthTask?: string;
 }
 
-function describe(document: CircuitDocument): string {
+function describe(document: CircuitReport): string {
   const chosen = document.heads.filter((head) => head.inCircuit);
+  const members = new Set(chosen.map((head) => head.name));
+  const edges = document.edges.filter((edge) => members.has(edge.from) && members.has(edge.to));
   const shown = document.heads.slice(0, Math.max(16, chosen.length));
-  const effect = document.metric !== null;
-  const { faithfulness, auc } = document;
+  const { faithfulness, auc, causal } = document;
   const at = faithfulness?.points.find((point) => point.size >= chosen.length);
   return [
     textTable(
-      ['head', 'score', '± sd', 'z', 'p', 'q', 'circuit', ...(effect ? ['mean ablation', 'patching'] : [])],
+      ['head', 'score', '± sd', 'z', 'p', 'q', 'circuit', ...(causal ? ['mean ablation', 'patching'] : [])],
       shown.map((h) => [
         h.name,
         h.score,
@@ -38,25 +39,25 @@ function describe(document: CircuitDocument): string {
         h.p,
         h.q,
         h.inCircuit ? 'yes' : '',
-        ...(effect ? [h.effect?.meanAblation ?? null, h.effect?.patching ?? null] : []),
+        ...(causal ? [h.effect?.meanAblation ?? null, h.effect?.patching ?? null] : []),
       ]),
     ),
     `circuit: ${chosen.length ? chosen.map((head) => head.name).join(' ') : 'no head stands out'}`,
-    ...(document.edges.length
+    ...(edges.length
       ? [
-          `strongest edges: ${document.edges
+          `strongest edges inside it: ${edges
             .slice(0, 8)
             .map((edge) => `${edge.from}→${edge.to}`)
             .join(' ')}`,
         ]
       : []),
-    ...(document.metric && at
+    ...(causal && at
       ? [
-          `${document.metric.name} ${document.metric.clean.toFixed(3)} clean, ${document.metric.corrupt.toFixed(3)} corrupt; with only the best ${at.size} heads ${at.kept.toFixed(3)}, without them ${at.removed.toFixed(3)}`,
+          `${causal.metric} ${causal.clean.toFixed(3)} clean, ${causal.corrupt.toFixed(3)} corrupt; with only the best ${at.size} heads ${at.kept.toFixed(3)}, without them ${at.removed.toFixed(3)}`,
         ]
       : []),
     ...(auc ? [`known circuit: ROC AUC ${auc.node.toFixed(3)} by node, ${auc.edge.toFixed(3)} by edge`] : []),
-    document.about,
+    document.method,
     ...document.warnings.map((warning) => `note: ${printable(warning)}`),
   ].join('\n\n');
 }
@@ -99,26 +100,25 @@ export async function circuit(target: string, options: CircuitOptions): Promise<
   await withWorkbench(target, options, async (workbench, output) => {
     const prompts = await readPrompts(task, workbench, output);
     const { latents, lambda, epochs, trainPrompts, seeds, permutations, fdr, seed } = options;
-    let bar = output.progress('circuit');
-    const outcome = await runCircuit(
+    const bar = output.progress('circuit');
+    const settings = {
+      method,
+      latents,
+      lambda,
+      epochs,
+      trainPrompts,
+      seeds,
+      permutations,
+      fdr,
+      seed,
+    } as const;
+    const { document } = await runCircuit(
       workbench,
       prompts,
-      {
-        settings: { method, latents, lambda, epochs, trainPrompts, seeds, permutations, fdr, seed },
-        position,
-        verify: options.verify,
-        truth,
-      },
-      {
-        onStep(title) {
-          bar.end();
-          bar = output.progress(title);
-        },
-        onProgress: (done, total) => bar.update(done, total),
-      },
+      { ...settings, position, verify: options.verify, truth },
+      { onProgress: ({ done }) => bar.update(done, 1) },
     );
     bar.end();
-    const document = circuitDocument(outcome);
     output.document(document, () => describe(document));
   });
 }

@@ -10,7 +10,7 @@ import {
   type Section,
   type Table,
 } from '../../report/index.ts';
-import { circuitDocument, runCircuit, type CircuitDocument, type CircuitOutcome } from '../circuit-job.ts';
+import { runCircuit, type CircuitOutcome, type CircuitReport } from '../circuit-job.ts';
 import { circuitTruth, type Task } from '../tasks.ts';
 import type { Workbench } from '../workbench.ts';
 import { headAxes, headGrid } from './head-grid.ts';
@@ -30,11 +30,10 @@ export async function circuitSection(
   const outcome = await runCircuit(
     workbench,
     task.prompts,
-    { settings: { seed }, verify: true, truth },
-    options,
+    { seed, verify: true, ...(truth && { truth }) },
+    { signal: options.signal, onProgress: ({ done }) => options.onProgress?.(done, 1) },
   );
-  const document = circuitDocument(outcome);
-  const { circuit } = outcome;
+  const { document, result: circuit } = outcome;
   const context = {
     prompts: `${circuit.positives} positive and ${circuit.negatives} negative prompts of ${task.name}`,
     settings: {
@@ -63,15 +62,15 @@ export async function circuitSection(
       ...(typeof item.answer === 'string' ? { answer: item.answer } : {}),
     })),
     context,
-    figures: figures(workbench, outcome, document, truth),
-    tables: tables(document, outcome, truth),
-    warnings: [...circuit.warnings],
+    figures: figures(workbench, outcome, truth),
+    tables: tables(outcome, truth),
+    warnings: [...document.warnings],
   });
 }
 
-function summarise(document: CircuitDocument, accuracy: number): string {
+function summarise(document: CircuitReport, accuracy: number): string {
   const chosen = document.heads.filter((head) => head.inCircuit);
-  const { faithfulness, metric, auc } = document;
+  const { faithfulness, causal, auc } = document;
   const words = [`The model answers ${(100 * accuracy).toFixed(0)} % of the prompts right.`];
   if (chosen.length)
     words.push(
@@ -85,9 +84,9 @@ function summarise(document: CircuitDocument, accuracy: number): string {
         .join(', ')}.`,
     );
   const at = faithfulness?.points.find((point) => point.size >= chosen.length);
-  if (metric && at && chosen.length) {
+  if (causal && at && chosen.length) {
     words.push(
-      `With every other head mean-ablated the ${metric.name.replace('-', ' ')} is ${at.kept.toFixed(3)} (${metric.clean.toFixed(3)} for the full model, faithfulness ${at.faithfulness?.toFixed(2) ?? '–'}); with the circuit itself ablated it is ${at.removed.toFixed(3)}.`,
+      `With every other head mean-ablated the ${causal.metric.replace('-', ' ')} is ${at.kept.toFixed(3)} (${causal.clean.toFixed(3)} for the full model, faithfulness ${at.faithfulness?.toFixed(2) ?? '–'}); with the circuit itself ablated it is ${at.removed.toFixed(3)}.`,
     );
   }
   const strongest = document.heads
@@ -102,16 +101,16 @@ function summarise(document: CircuitDocument, accuracy: number): string {
     words.push(
       `Against the known circuit the scores reach a ROC AUC of ${auc.node.toFixed(3)}, the edge votes ${auc.edge.toFixed(3)}.`,
     );
-  return `${words.join(' ')}\n\n${document.about}`;
+  return `${words.join(' ')}\n\n${document.method}`;
 }
 
 function figures(
   workbench: Workbench,
-  { circuit, causal, curve }: CircuitOutcome,
-  document: CircuitDocument,
+  { document, result: circuit, causal }: CircuitOutcome,
   truth: ReadonlyMap<string, boolean> | undefined,
 ): Figure[] {
   const { shape } = workbench.opened.runner;
+  const curve = document.faithfulness;
   const of = new Map(document.heads.map((head) => [head.name, head]));
   const chosen = circuit.heads
     .filter((head) => head.inCircuit)
@@ -140,9 +139,7 @@ function figures(
         ...(known.length ? { marks: { label: 'in the known circuit', cells: known } } : {}),
       }),
     );
-    const points = document.heads.filter(
-      (head) => head.effect?.meanAblation !== null && head.effect !== null,
-    );
+    const points = document.heads.filter((head) => head.effect !== undefined);
     out.push(
       scatter({
         id: 'agreement',
@@ -248,8 +245,7 @@ function figures(
 }
 
 function tables(
-  document: CircuitDocument,
-  { circuit }: CircuitOutcome,
+  { document, result: circuit }: CircuitOutcome,
   truth: ReadonlyMap<string, boolean> | undefined,
 ): Table[] {
   const number = (label: string, decimals?: number) => ({
@@ -309,7 +305,7 @@ function tables(
 }
 
 /** Which code fires on how many positive and negative prompts, for the strongest heads and the first autoencoder. */
-function codeTable(document: CircuitDocument, circuit: CircuitOutcome['circuit']): Table {
+function codeTable(document: CircuitReport, circuit: CircuitOutcome['result']): Table {
   const [{ codes }] = circuit.seeds;
   const index = new Map(circuit.heads.map((head, i) => [headName(head), i]));
   const rows: (string | number)[][] = [];
