@@ -13,6 +13,8 @@ export interface Axis {
   /** Positions of an encoder's output that is fed to the graph. */
   readonly source: boolean;
   readonly size: number;
+  /** In a file for one prompt length only: this fixed size may count the tokens, since it is as long. */
+  readonly either?: true;
 }
 
 /** Sizes tried; each is then changed alone, and an axis that follows it in proportion measures it. */
@@ -85,20 +87,13 @@ export class Shapes {
     });
   }
 
-  /** In files exported for one size only, what an axis measures shows by its length alone. */
+  /** In files exported for one size only, what an axis measures shows by its place and length alone. */
   private withFixed(axis: Axis, at: number): Axis {
     const { batch, tokens } = this.fixed;
-    let { size } = axis;
-    const has = { batch: axis.batch, tokens: axis.tokens, source: axis.source };
-    if (tokens !== undefined && !has.source && size === tokens) {
-      has.tokens = true;
-      size = 1;
-    }
-    if (batch !== undefined && at === 0 && size % batch === 0) {
-      has.batch = true;
-      size /= batch;
-    }
-    return { ...has, size };
+    const own = !axis.batch && !axis.tokens && !axis.source;
+    if (batch !== undefined && at === 0 && !axis.batch && axis.size % batch === 0)
+      return { ...axis, batch: true, size: axis.size / batch };
+    return own && axis.size === tokens ? { ...axis, either: true } : axis;
   }
 }
 
@@ -111,12 +106,14 @@ export const isBatch = (axis: Axis | null | undefined): boolean => only(axis, tr
 export const isBatchTimes = (axis: Axis | null | undefined): axis is Axis => only(axis, true, false);
 /** One entry per token. */
 export const isTokens = (axis: Axis | null | undefined): boolean =>
-  only(axis, false, true) && axis.size === 1;
+  axis?.either === true || (only(axis, false, true) && axis.size === 1);
 /** The same size whatever is fed. */
 export const isFixed = (axis: Axis | null | undefined): axis is Axis => only(axis, false, false);
 /** The same measure and size. */
 export const sameAxis = (a: Axis | null | undefined, b: Axis): boolean =>
-  !!a && a.batch === b.batch && a.tokens === b.tokens && a.source === b.source && a.size === b.size;
+  !!a &&
+  ((isTokens(a) && isTokens(b)) ||
+    (a.batch === b.batch && a.tokens === b.tokens && a.source === b.source && a.size === b.size));
 
 /** True for a value of the residual stream: [batch, tokens, width]. */
 export function isStream(axes: readonly (Axis | null)[] | undefined): boolean {

@@ -5,9 +5,6 @@ import { isTokens, type Shapes } from './axes.ts';
 import type { GraphIndex } from './graph-index.ts';
 import { sampleInputs } from './sample-inputs.ts';
 
-/** A file exported for one prompt length may ask for any. */
-const MAX_TOKENS = 1 << 17;
-
 /** A token id that is neither padding nor another special token in any usual vocabulary, where there are as many. */
 const ORDINARY_TOKEN = 11;
 
@@ -22,10 +19,10 @@ export function readContext(
   roles: readonly InputRole[],
 ): number | undefined {
   const limits = model.graph.nodes.flatMap((node) => cutLimit(index, shapes, node));
-  for (const limit of lookupLimits(model, index, shapes, roles)) limits.push(limit);
+  limits.push(...lookupLimits(model, index, shapes, roles));
   const { tokens } = shapes.fixed;
   if (tokens !== undefined) limits.push(tokens);
-  return limits.length ? limits.reduce((least, limit) => Math.min(least, limit)) : undefined;
+  return limits.length ? Math.min(...limits) : undefined;
 }
 
 /** Rows of a stored tensor that is sliced to one entry per token. */
@@ -71,8 +68,7 @@ function positionsUsed(
     const known = inputs.get(role.name);
     if (role.role !== 'tokens' || !known?.dims) continue;
     const size = known.dims.reduce((product, dim) => product * dim, 1);
-    if (size <= MAX_TOKENS)
-      inputs.set(role.name, { ...known, values: new Float64Array(size).fill(ORDINARY_TOKEN) });
+    inputs.set(role.name, { ...known, values: new Float64Array(size).fill(ORDINARY_TOKEN) });
   }
   const only = new Set<Node>();
   for (const node of lookups)

@@ -33,16 +33,15 @@ const MORE_SCORE_OPS = /^(Concat|Slice|Pad)$/;
 
 /** Goes back from the softmax to the product of queries and keys. Values on the way come with it, the softmax's input first. */
 function findProduct(index: GraphIndex, start: string): { node: Node; path: string[] } | undefined {
-  const seen = new Map<string, number>();
+  const seen = new Set<string>();
   const search = (
     value: string,
     more: boolean,
     path: string[],
   ): { node: Node; path: string[] } | undefined => {
     const node = index.producer(value);
-    // a value that was searched from at least as near the softmax gives nothing new
-    if (!node || path.length > 16 || (seen.get(value) ?? Infinity) <= path.length) return undefined;
-    seen.set(value, path.length);
+    if (!node || path.length > 24 || seen.has(value)) return undefined;
+    seen.add(value);
     const here = [...path, value];
     if (isInnerProduct(index, node)) return { node, path: here };
     if (!SCORE_OPS.test(node.opType) && !(more && MORE_SCORE_OPS.test(node.opType))) return undefined;
@@ -53,9 +52,9 @@ function findProduct(index: GraphIndex, start: string): { node: Node; path: stri
     }
     return undefined;
   };
-  const direct = search(start, false, []);
+  const found = search(start, false, []);
   seen.clear();
-  return direct ?? search(start, true, []);
+  return found ?? search(start, true, []);
 }
 
 /** Operators that the pattern may pass before it is multiplied with the values. */
@@ -63,18 +62,17 @@ const PATTERN_OPS = /^(Dropout|Cast|CastLike|Identity|Where|Mul|Reshape|Slice|Tr
 
 /** From the softmax through dropout, casts and the guard against rows without keys to the product with the values. */
 function findMixing(index: GraphIndex, softmax: string): { pattern: string; node: Node } | undefined {
-  const seen = new Set([softmax]);
   let frontier = [softmax];
+  const seen = new Set(frontier);
   for (let step = 0; step < 8 && frontier.length; step++) {
     const next: string[] = [];
     for (const pattern of frontier) {
       for (const node of index.consumers(pattern)) {
         if (isInnerProduct(index, node) && (node.inputs[0] === pattern || node.opType === 'Einsum'))
           return { pattern, node };
-        const [output] = node.outputs;
-        if (!PATTERN_OPS.test(node.opType) || seen.has(output)) continue;
-        seen.add(output);
-        next.push(output);
+        if (!PATTERN_OPS.test(node.opType) || seen.has(node.outputs[0])) continue;
+        seen.add(node.outputs[0]);
+        next.push(node.outputs[0]);
       }
     }
     frontier = next;

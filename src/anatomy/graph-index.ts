@@ -1,4 +1,3 @@
-import { HeadscopeError } from '../errors.ts';
 import { usedNames } from '../onnx/check.ts';
 import { DataType, type Model, type Node, type TensorProto } from '../onnx/model.ts';
 
@@ -16,21 +15,12 @@ export interface StoredWeight {
   readonly transposed: boolean;
 }
 
-/** Looks at a value's maker or users that reading one graph may take; the samples take 4 a node. */
-const MAX_STEPS = 5_000_000;
-
-/**
- * Who makes and who uses each value of the top-level graph. Nodes must be in the order in which they run.
- *
- * Every search throws HeadscopeError `too-complex` when a graph is so entangled that reading it would not end.
- */
+/** Who makes and who uses each value of the top-level graph. Nodes must be in the order in which they run. */
 export class GraphIndex {
   readonly model: Model;
   private readonly producers = new Map<string, Node>();
   private readonly users = new Map<string, Node[]>();
   private readonly order = new Map<Node, number>();
-  private readonly reads = new Map<Node, ReadonlySet<string>>();
-  private steps = 0;
   private readonly fixed = new Set<string>();
   private readonly text = new Set<string>();
 
@@ -42,7 +32,6 @@ export class GraphIndex {
     model.graph.nodes.forEach((node, i) => {
       this.order.set(node, i);
       const used = new Set(usedNames(node));
-      this.reads.set(node, used);
       const isFixed = [...used].every((name) => this.fixed.has(name)) && !node.opType.startsWith('Random');
       const lookup =
         node.opType === 'Gather' && this.fixed.has(node.inputs[0]) && !this.fixed.has(node.inputs[1]);
@@ -62,24 +51,12 @@ export class GraphIndex {
     });
   }
 
-  private spend(steps: number): void {
-    this.steps += steps;
-    if (this.steps > MAX_STEPS)
-      throw new HeadscopeError(
-        'too-complex',
-        'The graph is too entangled to be read: its values depend on one another in too many ways. Export the model again.',
-      );
-  }
-
   producer(value: string): Node | undefined {
-    this.spend(1);
     return this.producers.get(value);
   }
 
   consumers(value: string): readonly Node[] {
-    const users = this.users.get(value) ?? [];
-    this.spend(users.length);
-    return users;
+    return this.users.get(value) ?? [];
   }
 
   /** Position of a node in the order of execution. */
@@ -167,9 +144,7 @@ export class GraphIndex {
       const node = this.producers.get(at);
       if (!node || nodes.has(node) || this.position(node) <= after || SHAPE_ONLY.has(node.opType)) continue;
       nodes.add(node);
-      const used = this.reads.get(node) ?? [];
-      this.spend(1 + (this.reads.get(node)?.size ?? 0));
-      for (const input of used) {
+      for (const input of usedNames(node)) {
         if (seen.has(input)) continue;
         seen.add(input);
         stack.push(input);

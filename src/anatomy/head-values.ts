@@ -8,6 +8,12 @@ import { otherInput } from './operators.ts';
 const SHAPING =
   /^(Reshape|Expand|Tile|Unsqueeze|Transpose|Cast|CastLike|Identity|Squeeze|Concat|Gather|Dropout)$/;
 
+/** True when a transposition swaps the two last axes. */
+const turns = (node: Node): boolean => {
+  const perm = node.opType === 'Transpose' ? node.attributes.get('perm')?.ints : undefined;
+  return perm !== undefined && perm[perm.length - 1] === perm.length - 2;
+};
+
 /** Where a step back from `node` leads, when the node only copies, reorders or scales what it reads. */
 function stepBack(
   index: GraphIndex,
@@ -36,25 +42,28 @@ function stepBack(
  *
  * @param operand what is multiplied
  * @param length the axis of positions
+ * @param turned the operand has its positions last, as keys have in a plain product
  */
 export function findHeadValue(
   index: GraphIndex,
   shapes: Shapes,
   operand: string,
   length: Axis,
+  turned: boolean,
 ): HeadValue | undefined {
   let best: HeadValue | undefined;
   let width: number | undefined;
   let scaled = false;
   let smallest = shapes.elements(operand);
   let at = operand;
+  let turnedNow = turned;
   for (let step = 0; step < 24; step++) {
     const axes = shapes.axes(at);
     const elements = shapes.elements(at);
     if (!axes || !(elements <= smallest)) break; // only copies may be undone: more numbers are another value
     smallest = elements;
     // what is multiplied ends in [positions, width]; only further back may heads and width share an axis
-    const shape = headShape(axes, length, best?.heads ?? 1);
+    const shape = headShape(axes, length, best?.heads ?? 1, turnedNow);
     width ??= shape?.width;
     if (
       shape &&
@@ -68,6 +77,7 @@ export function findHeadValue(
     const back = node && stepBack(index, shapes, node);
     if (!back) break;
     at = back.from;
+    if (turns(node)) turnedNow = !turnedNow;
     scaled ||= back.scaled;
   }
   return best;

@@ -1,5 +1,6 @@
-import type { Node, ValueInfo } from '../onnx/model.ts';
+import type { Node } from '../onnx/model.ts';
 import type { GraphIndex } from './graph-index.ts';
+import { OPAQUE_ATTENTION } from './operators.ts';
 
 /** Operators that keep an integer input what it is on the way to where it is used. */
 const CARRYING =
@@ -53,13 +54,29 @@ export function usesOf(index: GraphIndex, name: string): Use {
   return { tables, rotary, mask };
 }
 
-/** The axis along which a cached key or value is joined with the new ones, if the input is used that way. */
-export function joinedAxis(index: GraphIndex, input: ValueInfo): number | undefined {
-  const rank = input.dims?.length ?? 0;
-  for (const node of index.consumers(input.name)) {
-    if (node.opType !== 'Concat') continue;
-    const axis = node.attributes.get('axis')?.int ?? 0;
-    return axis < 0 ? axis + rank : axis;
+/** Operators that a cache may pass before it is joined: one of several is taken out of it, or its axes are reordered. */
+const UNPACKING = /^(Gather|Slice|Split|Squeeze|Unsqueeze|Cast|Identity)$/;
+
+/**
+ * The axis of an input, which is a cache, along which new keys or values are joined to it; undefined when none are. Fused attention operators join
+ * along the third axis of [batch, heads, tokens, width], or the fourth when keys and values come in one.
+ */
+export function joinedAxis(index: GraphIndex, name: string, rank: number): number | undefined {
+  let frontier = [name];
+  for (let step = 0; step < 5 && frontier.length; step++) {
+    const next: string[] = [];
+    for (const value of frontier) {
+      for (const node of index.consumers(value)) {
+        if (OPAQUE_ATTENTION.test(node.opType)) return rank - 2;
+        if (node.opType === 'Concat') {
+          const axis = node.attributes.get('axis')?.int ?? 0;
+          // counted from the end: unpacking takes axes away in front
+          return axis < 0 ? axis + rank : step === 0 ? axis : rank - 2;
+        }
+        if (UNPACKING.test(node.opType) && node.inputs[0] === value) next.push(...node.outputs);
+      }
+    }
+    frontier = next.slice(0, 16);
   }
   return undefined;
 }

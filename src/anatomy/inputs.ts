@@ -11,7 +11,7 @@ const MAX_SEGMENTS = 8;
 
 const named = (input: ValueInfo, word: RegExp): boolean => word.test(input.name);
 const rankOf = (input: ValueInfo): number => input.dims?.length ?? 2;
-const rows = (use: Use): number => use.tables.reduce((most, table) => Math.max(most, table.rows), 0);
+const rows = (use: Use): number => Math.max(0, ...use.tables.map((table) => table.rows));
 
 /** Inputs that must be fed: an initializer of the same name would be a default. */
 function openInputs(index: GraphIndex): ValueInfo[] {
@@ -26,8 +26,12 @@ interface AxisNames {
   readonly source: ReadonlySet<string>;
 }
 
+const isStates = (input: ValueInfo): boolean => FLOAT.has(input.elemType) && input.dims?.length === 3;
+
 function axisNames(open: readonly ValueInfo[], tokens: ValueInfo | undefined): AxisNames {
-  const guide = tokens ?? open.find((input) => (input.dims?.length ?? 0) >= 2);
+  // without token ids, hidden states [batch, tokens, width] say what the axes are called
+  const states = open.find((input) => isStates(input) && typeof input.dims?.[2] === 'number');
+  const guide = tokens ?? states ?? open.find((input) => (input.dims?.length ?? 0) >= 2);
   const [batch, length] = guide?.dims ?? [];
   const source = new Set<string>();
   for (const { elemType, dims } of open) {
@@ -98,12 +102,14 @@ function integerRole(input: ValueInfo, use: Use): 'positions' | 'segments' | 'ma
   return named(input, /type_?ids|segment/i) ? 'segments' : 'mask';
 }
 
-/** The shape of a key or value cache with nothing in it, if the input is one. */
+/** The shape of a key or value cache with nothing in it, if the input is one that new keys or values are joined with. */
 function pastDims(index: GraphIndex, input: ValueInfo, axes: AxisNames): (number | 'batch')[] | undefined {
   const rank = input.dims?.length ?? 0;
   if (!FLOAT.has(input.elemType) || rank < 3) return undefined;
-  const joined = joinedAxis(index, input);
-  if (joined === undefined && !named(input, /past|cache/i)) return undefined;
+  const joined = joinedAxis(index, input.name, rank);
+  // what is not joined is used as it is: the keys of an encoder's text, which cannot be empty
+  const unused = index.consumers(input.name).length === 0;
+  if (joined === undefined && !(named(input, /past|cache/i) && unused)) return undefined;
   return input.dims!.map((dim, i) => {
     if (i === joined) return 0;
     if (typeof dim === 'number' && dim > 0) return dim;
@@ -116,6 +122,7 @@ function measuresOf(
   input: ValueInfo,
   axes: AxisNames,
 ): (number | 'batch' | 'tokens' | 'source')[] | undefined {
+  const rank = input.dims?.length ?? 0;
   return input.dims?.map((dim, i) => {
     if (typeof dim === 'number' && dim > 0) return dim;
     if (typeof dim === 'string') {
@@ -123,7 +130,9 @@ function measuresOf(
       if (axes.source.has(dim)) return 'source';
       if (dim.split(/[^\w.]+/).includes(String(axes.tokens))) return 'tokens';
     }
-    return i === 0 ? 'batch' : i === 1 ? 'tokens' : 1;
+    if (i === 0) return 'batch';
+    if (rank > 3) return i === 2 ? 'source' : 1; // keys and values of another text
+    return i === 1 ? 'tokens' : 1;
   });
 }
 

@@ -25,8 +25,29 @@ function times(axis: Axis | null, length: Axis): number | undefined {
  *
  * @param length the axis that counts positions
  * @param heads how many heads there are at most, to tell [batch, positions, heads × width] from one head
+ * @param turned positions are expected last; matters where an axis is as long as the prompt by chance
  */
-export function headShape(axes: Axes, length: Axis, heads: number): HeadShape | undefined {
+export function headShape(axes: Axes, length: Axis, heads: number, turned = false): HeadShape | undefined {
+  const found = turned ? turnedShape(axes, length) : undefined;
+  return found ?? plainShape(axes, length, heads) ?? turnedShape(axes, length);
+}
+
+/** Positions last. */
+function turnedShape(axes: Axes, length: Axis): HeadShape | undefined {
+  if (!sameAxis(axes[axes.length - 1], length)) return undefined;
+  const [a, b, c, d] = axes;
+  const found = (layout: HeadLayout, count: number, width: number): HeadShape => ({
+    layout,
+    heads: count,
+    width,
+  });
+  if (axes.length === 3 && isBatchTimes(a) && isFixed(b)) return found('mergedT', a.size, b.size);
+  if (!isBatch(a) || !isFixed(b) || !isFixed(c)) return undefined;
+  if (axes.length === 4) return found('bhT', b.size, c.size);
+  return axes.length === 5 && isFixed(d) ? found('groupedT', b.size * c.size, d.size) : undefined;
+}
+
+function plainShape(axes: Axes, length: Axis, heads: number): HeadShape | undefined {
   const [a, b, c, d, e] = axes;
   const found = (layout: HeadLayout, count: number, width: number): HeadShape => ({
     layout,
@@ -38,14 +59,12 @@ export function headShape(axes: Axes, length: Axis, heads: number): HeadShape | 
       if (a.size === 1 && heads > 1 && c.size % heads === 0) return found('flat', heads, c.size / heads);
       return found('merged', a.size, c.size);
     }
-    if (isFixed(b) && sameAxis(c, length)) return found('mergedT', a.size, b.size);
     const inRows = a.size === 1 && isFixed(c) ? times(b, length) : undefined;
     return inRows === undefined ? undefined : found('rows', inRows, size(c));
   }
   if (!isBatch(a)) return undefined;
   if (axes.length === 4) {
     if (isFixed(b) && sameAxis(c, length) && isFixed(d)) return found('bh', b.size, d.size);
-    if (isFixed(b) && isFixed(c) && sameAxis(d, length)) return found('bhT', b.size, c.size);
     if (sameAxis(b, length) && isFixed(c) && isFixed(d)) return found('bth', c.size, d.size);
   }
   if (axes.length === 5) {
@@ -53,7 +72,6 @@ export function headShape(axes: Axes, length: Axis, heads: number): HeadShape | 
       return found('flat', c.size * d.size, e.size);
     if (!isFixed(b) || !isFixed(c)) return undefined;
     if (sameAxis(d, length) && isFixed(e)) return found('grouped', b.size * c.size, e.size);
-    if (isFixed(d) && sameAxis(e, length)) return found('groupedT', b.size * c.size, d.size);
   }
   return undefined;
 }
@@ -81,8 +99,11 @@ export function squareShape(axes: Axes): SquareShape | undefined {
     keys,
   });
   if (axes.length === 3 && isBatchTimes(a) && isLength(b)) {
-    const inRows = a.size === 1 ? times(b, TOKENS) : undefined;
-    return inRows === undefined ? found('merged', a.size, b) : found('rows', inRows, TOKENS);
+    const inRows =
+      a.size !== 1 ? undefined : keys.either ? times(b, { ...keys, either: undefined }) : times(b, TOKENS);
+    return inRows === undefined
+      ? found('merged', a.size, b)
+      : found('rows', inRows, keys.either ? keys : TOKENS);
   }
   if (!isBatch(a)) return undefined;
   if (axes.length === 4 && isFixed(b) && isLength(c)) return found('bh', b.size, c);

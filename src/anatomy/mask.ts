@@ -1,20 +1,14 @@
 import { inferShapes, type Known } from '../onnx/infer.ts';
-import { DataType, isRange, type Model, type Node } from '../onnx/model.ts';
+import { DataType, type Model, type Node } from '../onnx/model.ts';
 import { sizeOf, stridesOf } from '../onnx/ndarray.ts';
 import type { ByteSource } from '../onnx/source.ts';
-import { decodeElements, tensorBytes } from '../onnx/tensor-values.ts';
 import type { HeadValue } from './anatomy.ts';
 import type { Shapes } from './axes.ts';
 import type { AttentionCore } from './cores.ts';
 import type { GraphIndex } from './graph-index.ts';
+import { readStoredMasks } from './stored-masks.ts';
 
-/** Stored masks larger than this are not read; one of 4096 × 4096 booleans is. */
-const MAX_MASK_BYTES = 16 * 1024 * 1024;
-
-/** Numbers to hold for all stored masks together; where there are more, running the model tells. */
-const MAX_MASK_NUMBERS = 32 * 1024 * 1024;
-
-/** Scores of a short sample prompt are far smaller; larger ones are no attention that could be judged. */
+/** Scores of more numbers than this are not computed. */
 const MAX_SCORES = 1 << 17;
 
 /** Scores below this, with all products set to 0, are forbidden: exporters use −1e4 … −∞. */
@@ -36,26 +30,18 @@ export async function readCausality(
   cores: readonly AttentionCore[],
   sources: ReadonlyMap<string, ByteSource>,
 ): Promise<(boolean | null)[]> {
-  const { constants } = shapes;
   const needed = neededNodes(index, cores);
   const fixed = new Map<string, Known>();
-  const zeros = new Float64Array(MAX_SCORES);
   for (const value of needed.zero) {
     const dims = shapes.known.get(value)?.dims;
-    if (dims && sizeOf(dims) <= MAX_SCORES)
-      fixed.set(value, { type: DataType.float, dims, values: zeros.subarray(0, sizeOf(dims)) });
+    if (!dims || sizeOf(dims) > MAX_SCORES) continue;
+    fixed.set(value, { type: DataType.float, dims, values: new Float64Array(sizeOf(dims)) });
   }
-  const loaded = new Map<string, Float64Array>();
-  let numbers = 0;
-  for (const name of needed.stored) {
-    const tensor = model.graph.initializers.get(name);
-    if (!tensor || !isRange(tensor.data) || tensor.data.length > MAX_MASK_BYTES) continue;
-    if ((numbers += sizeOf(tensor.dims)) > MAX_MASK_NUMBERS) break;
-    const values = decodeElements(tensor.dataType, await tensorBytes(tensor, sources));
-    if (values) loaded.set(name, values);
-  }
+  const stored = await readStoredMasks(index, shapes, needed.stored, needed.nodes, sources);
   // arithmetic with shapes, below the mask, needs the shapes of everything else
-  const known = inferShapes(model, shapes.known, { constants, loaded, fixed, only: needed.nodes });
+  const start = new Map([...shapes.known, ...stored]);
+  const { constants } = shapes;
+  const known = inferShapes(model, start, { constants, fixed, only: needed.nodes });
   return cores.map((core) => verdict(known.get(core.scores.value), core));
 }
 

@@ -4,11 +4,11 @@ import type { Shapes } from './axes.ts';
 import type { GraphIndex } from './graph-index.ts';
 import { otherInput } from './operators.ts';
 
-const NORM_OPS: ReadonlyMap<string, NormRef['kind']> = new Map([
-  ['LayerNormalization', 'layernorm'],
-  ['SimplifiedLayerNormalization', 'rmsnorm'],
-  ['RMSNormalization', 'rmsnorm'],
-]);
+const NORM_OPS: Readonly<Record<string, NormRef['kind']>> = {
+  LayerNormalization: 'layernorm',
+  SimplifiedLayerNormalization: 'rmsnorm',
+  RMSNormalization: 'rmsnorm',
+};
 
 interface Core {
   readonly kind: NormRef['kind'];
@@ -101,7 +101,7 @@ export class Norms {
 
   constructor(index: GraphIndex, shapes: Shapes) {
     for (const node of index.model.graph.nodes) {
-      const kind = NORM_OPS.get(node.opType);
+      const kind = NORM_OPS[node.opType];
       const core: Core | undefined = kind
         ? {
             kind,

@@ -1,4 +1,3 @@
-import { HeadscopeError } from '../errors.ts';
 import type { Model } from '../onnx/model.ts';
 import type { ByteSource } from '../onnx/source.ts';
 import type { Anatomy, Block, Unrecognised } from './anatomy.ts';
@@ -17,16 +16,12 @@ import { StreamReader } from './stream.ts';
 import { readUnembedding } from './unembedding.ts';
 import type { FusedNode } from './unfuse/unfuse.ts';
 
-/** Far more than the deepest model has blocks. */
-const MAX_SOFTMAXES = 10_000;
-
 /**
  * Finds every attention block of a model by following data, never by names.
  *
  * @param model a checked model whose fused operators have been rewritten into their parts
  * @param sources open files by name, for stored masks
  * @param fused operators that were met when it was rewritten, with the reason where one stayed as it was
- * @throws HeadscopeError `too-complex` for a graph that no exporter writes
  */
 export async function readAnatomy(
   model: Model,
@@ -38,14 +33,9 @@ export async function readAnatomy(
   const fixed = readFixedSizes(index, inputs);
   const shapes = new Shapes(model, inputs, fixed);
   const unrecognised: Unrecognised[] = [];
-  const softmaxes = model.graph.nodes.filter((node) => node.opType === 'Softmax');
-  if (softmaxes.length > MAX_SOFTMAXES)
-    throw new HeadscopeError(
-      'too-complex',
-      `The graph has ${softmaxes.length} softmaxes; at most ${MAX_SOFTMAXES} attention blocks can be read. Export the model with all heads of a layer in one tensor.`,
-    );
   const cores: AttentionCore[] = [];
-  for (const node of softmaxes) {
+  for (const node of model.graph.nodes) {
+    if (node.opType !== 'Softmax') continue;
     const finding = readCore(index, shapes, node);
     if ('core' in finding) cores.push(finding.core);
     else
@@ -55,7 +45,7 @@ export async function readAnatomy(
         why: finding.why,
       });
   }
-  for (const part of notLookedInto(model, fused)) unrecognised.push(part);
+  unrecognised.push(...notLookedInto(model, fused));
   for (const input of inputs) {
     if (input.role === 'unknown')
       unrecognised.push({
@@ -86,7 +76,19 @@ export async function readAnatomy(
     });
   const types = new Map([...shapes.known].map(([name, { type }]) => [name, type]));
   const context = readContext(model, index, shapes, inputs);
-  return { inputs, blocks, unembedding, context, fixed, unrecognised, types };
+  return { inputs, blocks, unembedding, context, fixed, unrecognised: grouped(unrecognised), types };
+}
+
+/** One line for things of the same kind and reason, so that a long model does not fill the screen with them. */
+function grouped(all: readonly Unrecognised[]): Unrecognised[] {
+  const groups = new Map<string, Unrecognised[]>();
+  for (const each of all) {
+    const key = `${each.what.replace(/ of block \d+$/, '')}: ${each.why}`;
+    groups.set(key, [...(groups.get(key) ?? []), each]);
+  }
+  return [...groups.values()].map((group) =>
+    group.length === 1 ? group[0] : { ...group[0], where: `${group[0].where} and ${group.length - 1} more` },
+  );
 }
 
 /** Parts of a graph that the anatomy does not read. */
@@ -138,10 +140,10 @@ function readBlock(
   const where = nodeName(core.softmax);
   const miss = (what: string, why: string): void =>
     void unrecognised.push({ what: `${what} of block ${at.layer}`, where, why });
-  const vector = (operand: string | undefined, length = core.keys): Block['q'] =>
-    operand === undefined ? undefined : findHeadValue(index, shapes, operand, length);
+  const vector = (operand: string | undefined, length = core.keys, turned = false): Block['q'] =>
+    operand === undefined ? undefined : findHeadValue(index, shapes, operand, length, turned);
   const q = vector(core.query, core.queries);
-  const k = vector(core.key);
+  const k = vector(core.key, core.keys, index.producer(core.product)?.opType === 'MatMul');
   const v = vector(core.mixed);
   if (q?.heads !== core.heads || !k) miss('queries or keys', 'they are not plain matrices per head');
   if (!v) miss('values', 'they are not a plain matrix per head');

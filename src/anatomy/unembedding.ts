@@ -77,7 +77,7 @@ function vocabulary({ index, shapes, inputs }: Found): number {
     (node) =>
       node.opType === 'Gather' && index.isConstant(node.inputs[0]) && index.source(node.inputs[1]) === tokens,
   );
-  return tables.reduce((most, node) => Math.max(most, shapes.known.get(node.inputs[0])?.dims?.[0] ?? 0), 0);
+  return Math.max(0, ...tables.map((node) => shapes.known.get(node.inputs[0])?.dims?.[0] ?? 0));
 }
 
 /** Goes back from an output to the product with a weight that makes it, or says what is there instead. */

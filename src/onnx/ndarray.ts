@@ -44,26 +44,34 @@ export function forEachIndex(
   }
 }
 
-/** Reads `source` as if broadcast to a shape that has `index`. */
-function at(source: NdArray, strides: readonly number[], index: readonly number[]): number {
-  const shift = index.length - source.dims.length;
-  let flat = 0;
-  for (let axis = 0; axis < source.dims.length; axis++) {
-    if (source.dims[axis] !== 1) flat += index[axis + shift] * strides[axis];
-  }
-  return source.values[flat];
+/** Strides of `source` along the axes of a shape it is broadcast to; 0 along axes where it repeats. */
+function broadcastStrides(source: NdArray, dims: readonly number[]): number[] {
+  const shift = dims.length - source.dims.length;
+  const strides = stridesOf(source.dims);
+  return dims.map((_, axis) => (axis < shift || source.dims[axis - shift] === 1 ? 0 : strides[axis - shift]));
 }
 
+/** Applies `fn` number by number to inputs broadcast to `dims`. */
 export function elementwise(
   dims: readonly number[],
   inputs: readonly NdArray[],
   fn: (...values: number[]) => number,
 ): Float64Array {
-  const strides = inputs.map((input) => stridesOf(input.dims));
+  const strides = inputs.map((input) => broadcastStrides(input, dims));
   const out = new Float64Array(sizeOf(dims));
-  forEachIndex(dims, (index, flat) => {
-    out[flat] = fn(...inputs.map((input, i) => at(input, strides[i], index)));
-  });
+  const places = new Array<number>(inputs.length).fill(0);
+  const args = new Array<number>(inputs.length).fill(0);
+  const index = new Array<number>(dims.length).fill(0);
+  for (let flat = 0; flat < out.length; flat++) {
+    for (let i = 0; i < inputs.length; i++) args[i] = inputs[i].values[places[i]];
+    out[flat] = fn(...args);
+    for (let axis = dims.length - 1; axis >= 0; axis--) {
+      const wraps = ++index[axis] === dims[axis];
+      if (wraps) index[axis] = 0;
+      for (let i = 0; i < inputs.length; i++) places[i] += strides[i][axis] * (wraps ? 1 - dims[axis] : 1);
+      if (!wraps) break;
+    }
+  }
   return out;
 }
 

@@ -71,11 +71,9 @@ export async function runCircuit(
   const heads = document.heads
     .map((head) => ({ name: headName(head), ...head }))
     .sort((a, b) => b.score - a.score);
-  const auc =
-    document.auc && settings.truth
-      ? { ...document.auc, perSeed: aucPerSeed(result, settings.truth) }
-      : undefined;
-  return { document: { ...document, heads, ...(auc && { auc }) }, result, causal };
+  const { auc, ...rest } = document;
+  const recovered = auc && settings.truth && { ...auc, perSeed: aucPerSeed(result, settings.truth) };
+  return { document: { ...rest, heads, ...(recovered && { auc: recovered }) }, result, causal };
 }
 
 /** How well each autoencoder alone recovers a known circuit: the spread that methods are compared by. */

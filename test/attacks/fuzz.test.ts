@@ -12,7 +12,7 @@ import { lists, putTogether, takeApart, type Field } from './wire-tree.ts';
 
 /** Cases per kind of change; HEADSCOPE_FUZZ=n runs n of each, with a new seed every time. */
 const wanted = Number(process.env.HEADSCOPE_FUZZ ?? 0);
-const settings: fc.Parameters<unknown> = wanted > 0 ? { numRuns: wanted } : { numRuns: 40, seed: 20260101 };
+const settings: fc.Parameters<unknown> = wanted > 0 ? { numRuns: wanted } : { numRuns: 30, seed: 20260101 };
 const TIMEOUT = 60_000 + wanted * 1000;
 const MOST_MS = 2000;
 

@@ -167,7 +167,10 @@ class Llama(nn.Module):
         if self.c.get("mask") == "triu":
             causal = torch.triu(torch.full((t, t), low), diagonal=1)[None, None, :, :].expand(b, 1, -1, -1).clone()
             padding = causal[:, :, :, :t].eq(0.0) * attention_mask[:, None, None, :].eq(0.0)
-            return causal[..., :t].masked_fill(padding, low)
+            if not self.c.get("inplace"):
+                return causal[..., :t].masked_fill(padding, low)
+            causal[:, :, :, :t] = causal[:, :, :, :t].masked_fill(padding, low)  # exported as ScatterND
+            return causal
         causal = torch.full((t, t), low)
         cond = torch.arange(t)
         causal = causal.masked_fill(cond < (cond + 1).view(t, 1), 0)[None, None].expand(b, 1, t, t)

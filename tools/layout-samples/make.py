@@ -40,9 +40,10 @@ def make(name, root):
     folder = os.path.join(root, name)
     os.makedirs(folder, exist_ok=True)
     g = torch.Generator().manual_seed(3)
-    example = feeds(names, torch.randint(3, c["vocab"], (2, 7), generator=g), c["d"])
+    size = c.get("static", (2, 7))
+    example = feeds(names, torch.randint(3, c["vocab"], size, generator=g), c["d"])
     axes = {}
-    for n in example:
+    for n in example if "static" not in c else ():
         other = "encoder_sequence_length" if n.startswith("encoder") else "sequence_length"
         axes[n] = {0: "batch_size", 1: other}
     outputs = ["logits"]
@@ -51,7 +52,7 @@ def make(name, root):
     export(model, os.path.join(folder, "model.onnx"), example, axes, outputs, opset, fold="nofold" not in name)
     shorten_names(os.path.join(folder, "model.onnx"))
     runs = []
-    for length in LENGTHS:
+    for length in (c["static"][1],) * 2 if "static" in c else LENGTHS:
         tokens = torch.randint(3, c["vocab"], (1, length), generator=g)
         out, kept = capture(model, *feeds(names, tokens, c["d"]).values())
         logits = None if expected.get("unembedding") is False else (out[0] if isinstance(out, tuple) else out)

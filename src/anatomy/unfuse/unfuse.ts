@@ -1,5 +1,5 @@
 import { GraphBuilder } from '../../onnx/build.ts';
-import { inferNode, knownConstants, knownTensor, type Known } from '../../onnx/infer.ts';
+import { Inference, knownConstants, knownTensor, type Known } from '../../onnx/infer.ts';
 import type { Model, Node } from '../../onnx/model.ts';
 import { GraphIndex } from '../graph-index.ts';
 import { readInputs } from '../inputs.ts';
@@ -51,12 +51,14 @@ export function unfuse(model: Model, rules: readonly Rule[] = RULES): Unfused {
 
   const opset = model.opsets.get('') ?? 1;
   const inputs = readInputs(new GraphIndex(model));
-  const known = SIZES.map((sizes) => new Map([...knownConstants(model), ...sampleInputs(inputs, sizes)]));
-  const spent = known.map(() => ({ numbers: 0 }));
+  const constants = knownConstants(model);
+  const runs = SIZES.map(
+    (sizes) => new Inference(opset, new Map([...constants, ...sampleInputs(inputs, sizes)])),
+  );
+  const known = runs.map((run) => run.known);
   const taken = valueNames(model);
-  const prefixes = new Set([...taken].map((name) => name.slice(0, name.indexOf('/') + 1)));
   let prefix = 'unfused/';
-  for (let i = 1; prefixes.has(prefix); i++) prefix = `unfused${i}/`;
+  for (let i = 1; [...taken].some((name) => name.startsWith(prefix)); i++) prefix = `unfused${i}/`;
   const g = new GraphBuilder({ opset, prefix });
   const context: RuleContext = {
     g,
@@ -76,11 +78,11 @@ export function unfuse(model: Model, rules: readonly Rule[] = RULES): Unfused {
     if (made)
       found.push({ opType: node.opType, where: nodeName(node), ...(made.why ? { why: made.why } : {}) });
     if (made?.nodes) {
-      for (const each of made.nodes.reverse()) pending.push(each); // a branch may hold fused operators in its turn
+      pending.push(...made.nodes.reverse()); // a branch may hold fused operators in its turn
       continue;
     }
     nodes.push(node);
-    known.forEach((each, i) => inferNode(node, each, opset, undefined, spent[i]));
+    for (const run of runs) run.follow(node);
   }
   const initializers = new Map([...model.graph.initializers, ...g.graph.initializers]);
   return { model: { ...model, graph: { ...model.graph, nodes, initializers } }, nodes: found };
@@ -95,12 +97,11 @@ function rewrite(
 ): { nodes?: Node[]; why?: string } {
   const { graph } = context.g;
   const before = graph.nodes.length;
+  const stored = new Set(graph.initializers.keys());
   const why = rule.rewrite(node, context);
   const nodes = graph.nodes.splice(before);
-  for (const name of nodes.flatMap(({ inputs }) => inputs)) {
-    const tensor = graph.initializers.get(name);
-    if (tensor && !known[0].has(name)) for (const each of known) each.set(name, knownTensor(tensor));
-  }
+  for (const [name, tensor] of graph.initializers)
+    if (!stored.has(name)) for (const each of known) each.set(name, knownTensor(tensor));
   return why === undefined ? { nodes } : { why };
 }
 

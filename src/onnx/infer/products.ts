@@ -1,0 +1,66 @@
+import { DataType } from '../model.ts';
+import { broadcastDims } from '../ndarray.ts';
+import { intAttr, type Infer, type InferTable } from './known.ts';
+
+const matMul: Infer = (_, [a, b]) => {
+  if (!a?.dims?.length || !b?.dims?.length) return [a && { type: a.type }];
+  // a vector stands for a matrix with one row on the left, one column on the right; that axis goes again
+  const left = a.dims.length === 1 ? [1, ...a.dims] : a.dims;
+  const right = b.dims.length === 1 ? [...b.dims, 1] : b.dims;
+  const batch = broadcastDims(left.slice(0, -2), right.slice(0, -2));
+  const rows = a.dims.length === 1 ? [] : [left[left.length - 2]];
+  const columns = b.dims.length === 1 ? [] : [right[right.length - 1]];
+  return [{ type: a.type, dims: batch && [...batch, ...rows, ...columns] }];
+};
+
+const gemm: Infer = (node, [a, b]) => {
+  if (!a?.dims || !b?.dims) return [a && { type: a.type }];
+  const rows = intAttr(node, 'transA', 0) ? a.dims[1] : a.dims[0];
+  const columns = intAttr(node, 'transB', 0) ? b.dims[0] : b.dims[1];
+  return [{ type: a.type, dims: [rows, columns] }];
+};
+
+const einsum: Infer = (node, inputs) => {
+  const [left, right] = (node.attributes.get('equation')?.string ?? '').replaceAll(' ', '').split('->');
+  if (right === undefined || left.includes('.')) return undefined;
+  const sizes = new Map<string, number>();
+  left
+    .split(',')
+    .forEach((term, i) =>
+      [...term].forEach((letter, axis) => sizes.set(letter, inputs[i]?.dims?.[axis] ?? NaN)),
+    );
+  const dims = [...right].map((letter) => sizes.get(letter) ?? NaN);
+  return [{ type: inputs[0]?.type ?? 0, dims: dims.some(Number.isNaN) ? undefined : dims }];
+};
+
+/** A fused product says nothing here when it transposes on its own. */
+const fusedMatMul: Infer = (node, [a, b], opset) => {
+  const turns = ['transA', 'transB', 'transBatchA', 'transBatchB'].some(
+    (name) => intAttr(node, name, 0) === 1,
+  );
+  return turns ? [a && { type: a.type }] : matMul(node, [a, b], opset);
+};
+
+/** Weights of few bits, kept by ONNX Runtime in blocks: [.., K] × N columns. */
+const matMulNBits: Infer = (node, [a]) => {
+  if (!a?.dims) return [a && { type: a.type }];
+  return [{ type: a.type, dims: [...a.dims.slice(0, -1), intAttr(node, 'N', 0)] }];
+};
+
+const withType =
+  (infer: Infer, type: (inputs: Parameters<Infer>[1]) => number): Infer =>
+  (node, inputs, opset) =>
+    infer(node, inputs, opset)?.map((known) => known && { ...known, type: type(inputs) });
+
+export const PRODUCTS: InferTable = {
+  MatMul: matMul,
+  Gemm: gemm,
+  Einsum: einsum,
+  FusedMatMul: fusedMatMul,
+  FusedGemm: gemm,
+  MatMulNBits: matMulNBits,
+  MatMulBnb4: matMulNBits,
+  MatMulInteger: withType(matMul, () => DataType.int32),
+  MatMulIntegerToFloat: withType(matMul, ([, , scale]) => scale?.type ?? DataType.float),
+  DynamicQuantizeMatMul: withType(matMul, ([a]) => a?.type ?? DataType.float),
+};
