@@ -91,11 +91,11 @@ function summarise(document: CircuitReport, accuracy: number): string {
   }
   const strongest = document.heads
     .filter((head) => head.effect?.meanAblation)
-    .sort((a, b) => Math.abs(b.effect!.meanAblation!) - Math.abs(a.effect!.meanAblation!))
+    .sort((a, b) => Math.abs(b.effect!.meanAblation) - Math.abs(a.effect!.meanAblation))
     .slice(0, 4);
   if (strongest.length)
     words.push(
-      `Ablation alone hits hardest at ${strongest.map((head) => `${head.name} (${head.effect!.meanAblation!.toFixed(2)})`).join(', ')}.`,
+      `Ablation alone hits hardest at ${strongest.map((head) => `${head.name} (${head.effect!.meanAblation.toFixed(2)})`).join(', ')}.`,
     );
   if (auc)
     words.push(
@@ -153,13 +153,13 @@ function figures(
             name: 'in the circuit',
             points: points
               .filter((head) => head.inCircuit)
-              .map((head) => ({ x: head.score, y: Math.abs(head.effect!.meanAblation!), label: head.name })),
+              .map((head) => ({ x: head.score, y: Math.abs(head.effect!.meanAblation), label: head.name })),
           },
           {
             name: 'other heads',
             points: points
               .filter((head) => !head.inCircuit)
-              .map((head) => ({ x: head.score, y: Math.abs(head.effect!.meanAblation!), label: head.name })),
+              .map((head) => ({ x: head.score, y: Math.abs(head.effect!.meanAblation), label: head.name })),
           },
         ].filter((series) => series.points.length > 0),
       }),
