@@ -1,5 +1,5 @@
 import { ELEMENTWISE } from './infer/elementwise.ts';
-import { MAX_VALUES, type InferTable, type Known } from './infer/known.ts';
+import { isShape, isSmall, type InferTable, type Known } from './infer/known.ts';
 import { MAKING } from './infer/making.ts';
 import { MOVING } from './infer/moving.ts';
 import { PRODUCTS } from './infer/products.ts';
@@ -8,6 +8,7 @@ import { SCATTER } from './infer/scatter.ts';
 import { knownConstants } from './infer/stored.ts';
 import { WHOLE } from './infer/whole.ts';
 import type { Model, Node } from './model.ts';
+import { sizeOf } from './ndarray.ts';
 
 export type { Known } from './infer/known.ts';
 export { knownConstants, knownTensor } from './infer/stored.ts';
@@ -23,7 +24,7 @@ const OPERATORS: InferTable = {
 };
 
 /** Numbers worked out in one inference before only shapes are followed; a graph made to waste time ends here. */
-const MAX_EFFORT = 1 << 25;
+const MAX_EFFORT = 1 << 23;
 
 export interface InferOptions {
   /** What `knownConstants` gave, when it is at hand. */
@@ -52,19 +53,24 @@ export class Inference {
   /** Works out what one node gives and notes it; an operator that is not known leaves its outputs unknown. */
   follow(node: Node): void {
     const inputs = node.inputs.map((name) => (name === '' ? undefined : this.known.get(name)));
-    results(node, inputs, this.opset).forEach((result, i) => {
+    // Reductions read much and give little; everything else costs about what it gives.
+    if (node.opType.startsWith('Reduce')) this.effort += inputs[0]?.values?.length ?? 0;
+    const given = this.effort > MAX_EFFORT ? inputs.map(withoutValues) : inputs;
+    results(node, given, this.opset).forEach((result, i) => {
       const output = node.outputs[i];
       if (!result || !output || this.fixed.has(output)) return;
       const { type, values } = result;
-      const dims = result.dims?.every((dim) => Number.isSafeInteger(dim) && dim >= 0)
-        ? result.dims
-        : undefined;
-      this.effort += values?.length ?? 0;
-      const keep = dims && values && values.length <= MAX_VALUES && this.effort <= MAX_EFFORT;
+      const dims = result.dims && isShape(result.dims) ? result.dims : undefined;
+      if (values !== inputs[0]?.values) this.effort += values?.length ?? 0;
+      const keep =
+        dims && values && isSmall(dims) && values.length === sizeOf(dims) && this.effort <= MAX_EFFORT;
       this.known.set(output, { type, dims, values: keep ? values : undefined });
     });
   }
 }
+
+const withoutValues = (known: Known | undefined): Known | undefined =>
+  known && { type: known.type, dims: known.dims };
 
 /** A node that makes no sense (an input too few, an attribute of another kind) is ONNX Runtime's to report; here it is unknown. */
 function results(
@@ -90,7 +96,8 @@ export function inferShapes(
   inputs: ReadonlyMap<string, Known>,
   options: InferOptions = {},
 ): Map<string, Known> {
-  const start = new Map<string, Known>([...(options.constants ?? knownConstants(model)), ...inputs]);
+  const start = new Map<string, Known>(options.constants ?? knownConstants(model));
+  for (const [name, value] of inputs) start.set(name, value);
   const inference = new Inference(model.opsets.get('') ?? 1, start, options.fixed);
   for (const node of model.graph.nodes) if (!options.only || options.only.has(node)) inference.follow(node);
   return inference.known;

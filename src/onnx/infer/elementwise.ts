@@ -1,15 +1,6 @@
 import { DataType } from '../model.ts';
-import { broadcastDims, elementwise, sizeOf } from '../ndarray.ts';
-import {
-  intAttr,
-  isInteger,
-  MAX_VALUES,
-  nd,
-  same,
-  type Infer,
-  type InferTable,
-  type Known,
-} from './known.ts';
+import { broadcastDims, elementwise } from '../ndarray.ts';
+import { intAttr, isInteger, isSmall, nd, same, type Infer, type InferTable, type Known } from './known.ts';
 
 const boolean = DataType.bool;
 
@@ -22,12 +13,22 @@ function each(fn: (...values: number[]) => number, type?: number): Infer {
     const out = broadcastDims(...(dims as number[][]));
     if (!out) return [{ type: outType }];
     const arrays = inputs.map(nd);
-    const known = arrays.every((a) => a !== undefined) && sizeOf(out) <= MAX_VALUES;
+    const known = arrays.length <= 8 && arrays.every((a) => a !== undefined) && isSmall(out);
     return [{ type: outType, dims: out, values: known ? elementwise(out, arrays, fn) : undefined }];
   };
 }
 
 const truth = (fn: (a: number, b: number) => boolean): Infer => each((a, b) => (fn(a, b) ? 1 : 0), boolean);
+
+const modulo: Infer = (node, inputs, opset) =>
+  each(intAttr(node, 'fmod', 0) ? (a, b) => a % b : (a, b) => a - b * Math.floor(a / b))(node, inputs, opset);
+
+/** Halves go to the even neighbour, as in IEEE 754. */
+function roundHalfEven(x: number): number {
+  const below = Math.floor(x);
+  if (x - below !== 0.5) return Math.round(x);
+  return below % 2 === 0 ? below : below + 1;
+}
 
 const divide: Infer = (node, inputs, opset) =>
   each(isInteger(inputs[0]?.type) ? (a, b) => Math.trunc(a / b) : (a, b) => a / b)(node, inputs, opset);
@@ -51,12 +52,15 @@ const cast: Infer = (node, [x]) => {
   return [{ type, dims: x?.dims, values: convert ? x?.values?.map(convert) : x?.values }];
 };
 
+/** ONNX's Round: halves go to the even neighbour. */
+const halfToEven = (x: number): number => (Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x));
+
 export const ELEMENTWISE: InferTable = {
   Add: each((a, b) => a + b),
   Sub: each((a, b) => a - b),
   Mul: each((a, b) => a * b),
   Div: divide,
-  Mod: each((a, b) => a - b * Math.floor(a / b)),
+  Mod: modulo,
   Pow: each((a, b) => a ** b),
   Sum: each((...v) => v.reduce((a, b) => a + b, 0)),
   Min: each((...v) => Math.min(...v)),
@@ -81,7 +85,7 @@ export const ELEMENTWISE: InferTable = {
   Log: each(Math.log),
   Floor: each(Math.floor),
   Ceil: each(Math.ceil),
-  Round: each(Math.round),
+  Round: each(halfToEven),
   Sin: each(Math.sin),
   Cos: each(Math.cos),
   Sign: each(Math.sign),

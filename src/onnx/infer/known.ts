@@ -1,5 +1,5 @@
 import { DataType, type Node } from '../model.ts';
-import type { NdArray } from '../ndarray.ts';
+import { sizeOf, type NdArray } from '../ndarray.ts';
 
 /**
  * What is known of a value for one concrete input size: its element type, its shape, and its numbers where they follow from shapes and
@@ -22,6 +22,15 @@ export type InferTable = Readonly<Record<string, Infer>>;
 
 /** Values with more numbers than this are not followed; masks of short sample prompts are far below. */
 export const MAX_VALUES = 1 << 17;
+
+const MAX_RANK = 64;
+
+/** True for shapes that can exist. */
+export const isShape = (dims: readonly number[]): boolean =>
+  dims.length <= MAX_RANK && dims.every((dim) => Number.isSafeInteger(dim) && dim >= 0);
+
+/** True for shapes whose numbers are worth following. */
+export const isSmall = (dims: readonly number[]): boolean => isShape(dims) && sizeOf(dims) <= MAX_VALUES;
 
 /** A value as an array, when its numbers are known. */
 export const nd = (known: Known | undefined): NdArray | undefined =>

@@ -2,7 +2,7 @@ import { DataType, isRange } from '../model.ts';
 import { sizeOf } from '../ndarray.ts';
 import { decodeElements } from '../tensor-values.ts';
 import { knownTensor } from './stored.ts';
-import { intAttr, MAX_VALUES, nd, positive, type Infer, type InferTable } from './known.ts';
+import { intAttr, isSmall, nd, positive, type Infer, type InferTable } from './known.ts';
 
 const constantOfShape: Infer = (node, [shape]) => {
   const tensor = node.attributes.get('value')?.tensor;
@@ -14,7 +14,7 @@ const constantOfShape: Infer = (node, [shape]) => {
     {
       type,
       dims,
-      values: sizeOf(dims) <= MAX_VALUES ? new Float64Array(sizeOf(dims)).fill(fill) : undefined,
+      values: isSmall(dims) ? new Float64Array(sizeOf(dims)).fill(fill) : undefined,
     },
   ];
 };
@@ -38,7 +38,7 @@ const range: Infer = (_, [start, limit, delta]) => {
   const type = start?.type ?? 0;
   if (!start?.values || !limit?.values || !delta?.values) return [{ type }];
   const count = Math.max(0, Math.ceil((limit.values[0] - start.values[0]) / delta.values[0]));
-  if (count > MAX_VALUES) return [{ type, dims: [count] }];
+  if (!isSmall([count])) return [{ type, dims: [count] }];
   return [
     {
       type,

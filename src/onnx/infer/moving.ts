@@ -1,5 +1,5 @@
 import { elementwise, broadcastDims, remap, sizeOf } from '../ndarray.ts';
-import { axesOf, intAttr, intsAttr, MAX_VALUES, nd, positive, type Infer, type InferTable } from './known.ts';
+import { axesOf, intAttr, intsAttr, isSmall, nd, positive, type Infer, type InferTable } from './known.ts';
 
 const gather: Infer = (node, [data, indices]) => {
   if (!data?.dims || !indices?.dims) return [data && { type: data.type }];
@@ -7,7 +7,7 @@ const gather: Infer = (node, [data, indices]) => {
   const dims = [...data.dims.slice(0, axis), ...indices.dims, ...data.dims.slice(axis + 1)];
   const source = nd(data);
   const at = nd(indices);
-  if (!source || !at || sizeOf(dims) > MAX_VALUES) return [{ type: data.type, dims }];
+  if (!source || !at || !isSmall(dims)) return [{ type: data.type, dims }];
   const rank = indices.dims.length;
   const indexStrides = at.dims.map((_, i) => sizeOf(at.dims.slice(i + 1)));
   const values = remap(dims, source, (index) => {
@@ -26,7 +26,8 @@ const gatherElements: Infer = (node, [data, indices]) => {
   const axis = positive(intAttr(node, 'axis', 0), data.dims.length);
   const source = nd(data);
   const at = nd(indices);
-  if (!source || !at) return [{ type: data.type, dims: indices.dims }];
+  if (!source || !at || indices.dims.length !== data.dims.length)
+    return [{ type: data.type, dims: indices.dims }];
   let flat = 0;
   const values = remap(indices.dims, source, (index) => {
     const from = positive(at.values[flat++], source.dims[axis]);
@@ -47,6 +48,7 @@ const slice: Infer = (node, [x, startsIn, endsIn, axesIn, stepsIn]) => {
   for (let i = 0; i < starts.length; i++) {
     const axis = positive(axes[i], x.dims.length);
     const size = x.dims[axis];
+    if (size === undefined) return [{ type: x.type }];
     step[axis] = stepsIn?.values?.[i] ?? 1;
     const clamp = (value: number, low: number, high: number): number =>
       Math.min(Math.max(value < 0 ? value + size : value, low), high);
@@ -56,7 +58,7 @@ const slice: Infer = (node, [x, startsIn, endsIn, axesIn, stepsIn]) => {
     dims[axis] = Math.max(0, Math.ceil((end - start) / step[axis]));
   }
   const source = nd(x);
-  if (!source || sizeOf(dims) > MAX_VALUES) return [{ type: x.type, dims }];
+  if (!source || !isSmall(dims)) return [{ type: x.type, dims }];
   return [
     {
       type: x.type,
@@ -84,9 +86,10 @@ const reshape: Infer = (node, [x, shape]) => {
 const transpose: Infer = (node, [x]) => {
   if (!x?.dims) return [x && { type: x.type }];
   const perm = intsAttr(node, 'perm') ?? x.dims.map((_, i) => x.dims!.length - 1 - i);
+  if (perm.length !== x.dims.length) return [{ type: x.type }];
   const dims = perm.map((axis) => x.dims![axis]);
   const source = nd(x);
-  if (!source) return [{ type: x.type, dims }];
+  if (!source || !isSmall(dims)) return [{ type: x.type, dims }];
   return [
     {
       type: x.type,
@@ -107,11 +110,13 @@ const concat: Infer = (node, inputs) => {
   const shapes = present.map((input) => input.dims as readonly number[]);
   const rank = shapes[0].length;
   const axis = positive(intAttr(node, 'axis', 0), rank);
+  const fits = (shape: readonly number[]): boolean =>
+    shape.length === rank && shape.every((dim, i) => i === axis || dim === shapes[0][i]);
+  if (!(axis >= 0 && axis < rank) || !shapes.every(fits)) return [{ type: present[0].type }];
   const dims = [...shapes[0]];
   dims[axis] = shapes.reduce((sum, shape) => sum + shape[axis], 0);
   const arrays = present.map(nd);
-  if (!arrays.every((a) => a !== undefined) || sizeOf(dims) > MAX_VALUES)
-    return [{ type: present[0].type, dims }];
+  if (!arrays.every((a) => a !== undefined) || !isSmall(dims)) return [{ type: present[0].type, dims }];
   const outer = sizeOf(dims.slice(0, axis));
   const values = new Float64Array(sizeOf(dims));
   let at = 0;
@@ -140,7 +145,9 @@ const split: Infer = (node, [x, sizesIn]) => {
     const from = start;
     start += length;
     const values =
-      source && remap(dims, source, (index) => index.map((value, d) => (d === axis ? value + from : value)));
+      source && isSmall(dims)
+        ? remap(dims, source, (index) => index.map((value, d) => (d === axis ? value + from : value)))
+        : undefined;
     return { type: x.type, dims, values };
   });
 };
@@ -166,7 +173,7 @@ const expand: Infer = (_, [x, shape]) => {
   if (!x?.dims || !shape?.values) return [x && { type: x.type }];
   const dims = broadcastDims(x.dims, [...shape.values]);
   const source = nd(x);
-  if (!dims || !source || sizeOf(dims) > MAX_VALUES) return [{ type: x.type, dims }];
+  if (!dims || !source || !isSmall(dims)) return [{ type: x.type, dims }];
   return [{ type: x.type, dims, values: elementwise(dims, [source], (v) => v) }];
 };
 
@@ -174,7 +181,7 @@ const tile: Infer = (_, [x, repeats]) => {
   if (!x?.dims || !repeats?.values) return [x && { type: x.type }];
   const dims = x.dims.map((dim, i) => dim * repeats.values![i]);
   const source = nd(x);
-  if (!source || sizeOf(dims) > MAX_VALUES) return [{ type: x.type, dims }];
+  if (!source || !isSmall(dims)) return [{ type: x.type, dims }];
   return [
     {
       type: x.type,

@@ -43,8 +43,8 @@ const sum = (values: number[], of = (value: number): number => value): number =>
 export const REDUCE: InferTable = {
   ReduceSum: reduce((v) => sum(v)),
   ReduceMean: reduce((v) => sum(v) / v.length),
-  ReduceMax: reduce((v) => Math.max(...v)),
-  ReduceMin: reduce((v) => Math.min(...v)),
+  ReduceMax: reduce((v) => v.reduce((a, b) => Math.max(a, b), -Infinity)),
+  ReduceMin: reduce((v) => v.reduce((a, b) => Math.min(a, b), Infinity)),
   ReduceProd: reduce((v) => v.reduce((a, b) => a * b, 1)),
   ReduceL1: reduce((v) => sum(v, Math.abs)),
   ReduceL2: reduce((v) => Math.sqrt(sum(v, (x) => x * x))),

@@ -1,6 +1,6 @@
 import { DataType } from '../model.ts';
 import { sizeOf, stridesOf } from '../ndarray.ts';
-import { intAttr, nd, positive, type Infer, type InferTable } from './known.ts';
+import { intAttr, isSmall, nd, positive, type Infer, type InferTable } from './known.ts';
 
 /** Writes slices of `updates` at the places that `indices` names; only plain replacement is followed. */
 const scatterND: Infer = (node, [data, indices, updates]) => {
@@ -28,7 +28,7 @@ const gatherND: Infer = (node, [x, at]) => {
   const depth = at.dims[at.dims.length - 1];
   const dims = [...at.dims.slice(0, -1), ...x.dims.slice(batch + depth)];
   const [source, indices] = [nd(x), nd(at)];
-  if (!source || !indices || batch !== 0) return [{ type: x.type, dims }];
+  if (!source || !indices || batch !== 0 || !isSmall(dims)) return [{ type: x.type, dims }];
   const strides = stridesOf(source.dims);
   const width = sizeOf(source.dims.slice(depth));
   const values = new Float64Array(sizeOf(dims));
