@@ -18,5 +18,6 @@ export class HeadscopeError extends Error {
 
 /** Throws the error every long piece of work ends with when its caller gave up. */
 export function throwIfCancelled(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new HeadscopeError('cancelled', 'The work was cancelled before it was complete.', 1);
+  if (signal?.aborted)
+    throw new HeadscopeError('cancelled', 'The work was cancelled before it was complete.', 1);
 }

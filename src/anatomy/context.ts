@@ -1,9 +1,12 @@
-import { inferShapes, type Known } from '../onnx/infer.ts';
+import { inferShapes } from '../onnx/infer.ts';
 import type { Model, Node } from '../onnx/model.ts';
 import type { InputRole } from './anatomy.ts';
 import { isTokens, type Shapes } from './axes.ts';
 import type { GraphIndex } from './graph-index.ts';
 import { sampleInputs } from './sample-inputs.ts';
+
+/** A file exported for one prompt length may ask for any. */
+const MAX_TOKENS = 1 << 17;
 
 /** A token id that is neither padding nor another special token in any usual vocabulary, where there are as many. */
 const ORDINARY_TOKEN = 11;
@@ -19,10 +22,10 @@ export function readContext(
   roles: readonly InputRole[],
 ): number | undefined {
   const limits = model.graph.nodes.flatMap((node) => cutLimit(index, shapes, node));
-  limits.push(...lookupLimits(model, index, shapes, roles));
+  for (const limit of lookupLimits(model, index, shapes, roles)) limits.push(limit);
   const { tokens } = shapes.fixed;
   if (tokens !== undefined) limits.push(tokens);
-  return limits.length ? Math.min(...limits) : undefined;
+  return limits.length ? limits.reduce((least, limit) => Math.min(least, limit)) : undefined;
 }
 
 /** Rows of a stored tensor that is sliced to one entry per token. */
@@ -68,7 +71,8 @@ function positionsUsed(
     const known = inputs.get(role.name);
     if (role.role !== 'tokens' || !known?.dims) continue;
     const size = known.dims.reduce((product, dim) => product * dim, 1);
-    inputs.set(role.name, { ...known, values: new Float64Array(size).fill(ORDINARY_TOKEN) });
+    if (size <= MAX_TOKENS)
+      inputs.set(role.name, { ...known, values: new Float64Array(size).fill(ORDINARY_TOKEN) });
   }
   const only = new Set<Node>();
   for (const node of lookups)
@@ -76,8 +80,7 @@ function positionsUsed(
       const maker = index.producer(value);
       if (maker) only.add(maker);
     }
-  const start = new Map<string, Known>([...shapes.known, ...inputs]);
-  const known = inferShapes(model, start, { constants: new Map(), only });
+  const known = inferShapes(model, inputs, { constants: shapes.known, only });
   return lookups.map((node) => {
     const values = known.get(node.inputs[1])?.values;
     const length = shapes.sizes.tokens;

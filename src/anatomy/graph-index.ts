@@ -1,3 +1,4 @@
+import { HeadscopeError } from '../errors.ts';
 import { usedNames } from '../onnx/check.ts';
 import { DataType, type Model, type Node, type TensorProto } from '../onnx/model.ts';
 
@@ -5,6 +6,9 @@ const FLOAT = new Set<number>([DataType.float, DataType.float16, DataType.double
 
 /** Operators that hand their first input on, changed at most in type or by dropout. */
 const PASSING = new Set(['Identity', 'Cast', 'Dropout', 'CastLike']);
+
+/** The same for values that are rounded to few bits on the way. */
+const ROUNDING = new Set(['QuantizeLinear', 'DynamicQuantizeLinear', 'DequantizeLinear']);
 
 /** Operators that read only the shape of a value: nothing flows through them. */
 const SHAPE_ONLY = new Set(['Shape', 'Size', 'ConstantOfShape']);
@@ -15,12 +19,21 @@ export interface StoredWeight {
   readonly transposed: boolean;
 }
 
-/** Who makes and who uses each value of the top-level graph. Nodes must be in the order in which they run. */
+/** Looks at a value's maker or users that reading one graph may take; the samples take 4 a node. */
+const MAX_STEPS = 5_000_000;
+
+/**
+ * Who makes and who uses each value of the top-level graph. Nodes must be in the order in which they run.
+ *
+ * Every search throws HeadscopeError `too-complex` when a graph is so entangled that reading it would not end.
+ */
 export class GraphIndex {
   readonly model: Model;
   private readonly producers = new Map<string, Node>();
   private readonly users = new Map<string, Node[]>();
   private readonly order = new Map<Node, number>();
+  private readonly reads = new Map<Node, ReadonlySet<string>>();
+  private steps = 0;
   private readonly fixed = new Set<string>();
   private readonly text = new Set<string>();
 
@@ -32,6 +45,7 @@ export class GraphIndex {
     model.graph.nodes.forEach((node, i) => {
       this.order.set(node, i);
       const used = new Set(usedNames(node));
+      this.reads.set(node, used);
       const isFixed = [...used].every((name) => this.fixed.has(name)) && !node.opType.startsWith('Random');
       const lookup =
         node.opType === 'Gather' && this.fixed.has(node.inputs[0]) && !this.fixed.has(node.inputs[1]);
@@ -51,12 +65,24 @@ export class GraphIndex {
     });
   }
 
+  private spend(steps: number): void {
+    this.steps += steps;
+    if (this.steps > MAX_STEPS)
+      throw new HeadscopeError(
+        'too-complex',
+        'The graph is too entangled to be read: its values depend on one another in too many ways. Export the model again.',
+      );
+  }
+
   producer(value: string): Node | undefined {
+    this.spend(1);
     return this.producers.get(value);
   }
 
   consumers(value: string): readonly Node[] {
-    return this.users.get(value) ?? [];
+    const users = this.users.get(value) ?? [];
+    this.spend(users.length);
+    return users;
   }
 
   /** Position of a node in the order of execution. */
@@ -103,12 +129,13 @@ export class GraphIndex {
     return undefined;
   }
 
-  /** Goes back through operators that hand their input on. */
+  /** Goes back through operators that hand their input on, rounded at most. */
   source(value: string): string {
     let at = value;
     for (;;) {
-      const node = this.producers.get(at);
-      if (!node || !PASSING.has(node.opType) || node.outputs[0] !== at) return at;
+      const node = this.producer(at);
+      if (!node || node.outputs[0] !== at) return at;
+      if (!PASSING.has(node.opType) && !ROUNDING.has(node.opType)) return at;
       at = node.inputs[0];
     }
   }
@@ -125,7 +152,8 @@ export class GraphIndex {
 
   /** What `value` is computed with, going back no further than the values of `stop` and what was made before all of them. */
   since(value: string, stop: ReadonlySet<string>): { readonly seen: Set<string>; readonly nodes: Set<Node> } {
-    const earliest = Math.min(...[...stop].map((name) => this.madeAt(name)));
+    let earliest = Infinity;
+    for (const name of stop) earliest = Math.min(earliest, this.madeAt(name));
     return this.search(value, (at) => stop.has(at), earliest);
   }
 
@@ -144,7 +172,9 @@ export class GraphIndex {
       const node = this.producers.get(at);
       if (!node || nodes.has(node) || this.position(node) <= after || SHAPE_ONLY.has(node.opType)) continue;
       nodes.add(node);
-      for (const input of usedNames(node)) {
+      const used = this.reads.get(node) ?? [];
+      this.spend(1 + (this.reads.get(node)?.size ?? 0));
+      for (const input of used) {
         if (seen.has(input)) continue;
         seen.add(input);
         stack.push(input);

@@ -3,7 +3,7 @@ import type { HeadValue } from './anatomy.ts';
 import type { Axis, Shapes } from './axes.ts';
 import type { GraphIndex } from './graph-index.ts';
 import { headShape } from './layouts.ts';
-import { otherInput } from './operators.ts';
+import { scaledInput } from './operators.ts';
 
 const SHAPING =
   /^(Reshape|Expand|Tile|Unsqueeze|Transpose|Cast|CastLike|Identity|Squeeze|Concat|Gather|Dropout)$/;
@@ -20,11 +20,11 @@ function stepBack(
   shapes: Shapes,
   node: Node,
 ): { from: string; scaled: boolean } | undefined {
-  if (node.opType === 'Mul' || node.opType === 'Div') {
-    const by = node.inputs.find(
-      (input, i) => (i === 1 || node.opType === 'Mul') && shapes.elements(input) === 1,
-    );
-    return by === undefined ? undefined : { from: otherInput(node, by), scaled: true };
+  const scaled = scaledInput(shapes, node);
+  if (scaled !== undefined) {
+    // the scale of a quantised product depends on the prompt; it belongs to the value
+    const by = node.inputs[0] === scaled ? node.inputs[1] : node.inputs[0];
+    return index.readsText(by) ? undefined : { from: scaled, scaled: true };
   }
   if (!SHAPING.test(node.opType)) return undefined;
   if (node.opType === 'Gather') {

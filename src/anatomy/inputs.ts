@@ -11,7 +11,7 @@ const MAX_SEGMENTS = 8;
 
 const named = (input: ValueInfo, word: RegExp): boolean => word.test(input.name);
 const rankOf = (input: ValueInfo): number => input.dims?.length ?? 2;
-const rows = (use: Use): number => Math.max(0, ...use.tables.map((table) => table.rows));
+const rows = (use: Use): number => use.tables.reduce((most, table) => Math.max(most, table.rows), 0);
 
 /** Inputs that must be fed: an initializer of the same name would be a default. */
 function openInputs(index: GraphIndex): ValueInfo[] {

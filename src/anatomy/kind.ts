@@ -12,7 +12,7 @@ function madeFrom(index: GraphIndex, operand: string): string | undefined {
     const node = index.producer(queue[step]);
     if (!node || node.opType === 'Shape') continue;
     const product = weightProduct(index, node);
-    if (product) return product.input;
+    if (product) return index.source(product.input);
     for (const input of node.inputs) {
       if (input === '' || seen.has(input) || index.isConstant(input)) continue;
       seen.add(input);

@@ -32,16 +32,17 @@ export async function readCausality(
 ): Promise<(boolean | null)[]> {
   const needed = neededNodes(index, cores);
   const fixed = new Map<string, Known>();
+  const zeros = new Float64Array(MAX_SCORES);
   for (const value of needed.zero) {
     const dims = shapes.known.get(value)?.dims;
     if (!dims || sizeOf(dims) > MAX_SCORES) continue;
-    fixed.set(value, { type: DataType.float, dims, values: new Float64Array(sizeOf(dims)) });
+    fixed.set(value, { type: DataType.float, dims, values: zeros.subarray(0, sizeOf(dims)) });
   }
   const stored = await readStoredMasks(index, shapes, needed.stored, needed.nodes, sources);
   // arithmetic with shapes, below the mask, needs the shapes of everything else
-  const start = new Map([...shapes.known, ...stored]);
-  const { constants } = shapes;
-  const known = inferShapes(model, start, { constants, fixed, only: needed.nodes });
+  const start = new Map(shapes.known);
+  for (const [name, value] of stored) start.set(name, value);
+  const known = inferShapes(model, new Map(), { constants: start, fixed, only: needed.nodes });
   return cores.map((core) => verdict(known.get(core.scores.value), core));
 }
 

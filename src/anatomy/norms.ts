@@ -4,11 +4,11 @@ import type { Shapes } from './axes.ts';
 import type { GraphIndex } from './graph-index.ts';
 import { otherInput } from './operators.ts';
 
-const NORM_OPS: Readonly<Record<string, NormRef['kind']>> = {
-  LayerNormalization: 'layernorm',
-  SimplifiedLayerNormalization: 'rmsnorm',
-  RMSNormalization: 'rmsnorm',
-};
+const NORM_OPS: ReadonlyMap<string, NormRef['kind']> = new Map([
+  ['LayerNormalization', 'layernorm'],
+  ['SimplifiedLayerNormalization', 'rmsnorm'],
+  ['RMSNormalization', 'rmsnorm'],
+]);
 
 interface Core {
   readonly kind: NormRef['kind'];
@@ -94,6 +94,33 @@ function normCore(index: GraphIndex, shapes: Shapes, node: Node): Core | undefin
   return undefined;
 }
 
+/**
+ * LayerNorm as TensorFlow's batch_normalization writes it: x·i + (β − mean(x)·i) with i = γ/√(var(x) + ε). The node is the last addition.
+ */
+function spreadCore(
+  index: GraphIndex,
+  shapes: Shapes,
+  node: Node,
+): (Core & { scale?: string; bias: string }) | undefined {
+  const [left, right] = node.inputs.map((input) => index.producer(input));
+  const [product, rest] = left?.opType === 'Sub' ? [right, left] : [left, right];
+  if (product?.opType !== 'Mul' || rest?.opType !== 'Sub' || !index.isConstant(rest.inputs[0]))
+    return undefined;
+  const shift = index.producer(rest.inputs[1]);
+  const inverse =
+    shift?.opType === 'Mul' ? shift.inputs.find((input) => product.inputs.includes(input)) : undefined;
+  if (shift === undefined || inverse === undefined) return undefined;
+  const input = index.source(otherInput(product, inverse));
+  const mean = index.producer(index.source(otherInput(shift, inverse)));
+  if (mean?.opType !== 'ReduceMean' || index.source(mean.inputs[0]) !== input) return undefined;
+  const scaled = index.producer(inverse);
+  const scale = scaled?.opType === 'Mul' ? scaled.inputs.find((value) => index.isConstant(value)) : undefined;
+  const deviation = scaled && scale !== undefined ? otherInput(scaled, scale) : inverse;
+  const square = meanSquareOf(index, shapes, deviation);
+  if (!square || centred(index, square.of) !== input) return undefined;
+  return { kind: 'layernorm', input, epsilon: square.epsilon, scale, bias: rest.inputs[0] };
+}
+
 /** Every norm of a graph, as one operator or in parts, with its scale and bias. */
 export class Norms {
   private readonly byOutput = new Map<string, NormRef>();
@@ -101,7 +128,7 @@ export class Norms {
 
   constructor(index: GraphIndex, shapes: Shapes) {
     for (const node of index.model.graph.nodes) {
-      const kind = NORM_OPS[node.opType];
+      const kind = NORM_OPS.get(node.opType);
       const core: Core | undefined = kind
         ? {
             kind,
@@ -111,13 +138,18 @@ export class Norms {
         : /^(Div|Mul)$/.test(node.opType)
           ? normCore(index, shapes, node)
           : undefined;
+      const spread = node.opType === 'Add' ? spreadCore(index, shapes, node) : undefined;
+      if (spread) this.note({ ...spread, output: node.outputs[0] });
       if (!core) continue;
-      const norm = withScale(index, shapes, core, node, kind !== undefined);
-      this.byOutput.set(norm.output, norm);
-      const list = this.byInput.get(norm.input);
-      if (list) list.push(norm);
-      else this.byInput.set(norm.input, [norm]);
+      this.note(withScale(index, shapes, core, node, kind !== undefined));
     }
+  }
+
+  private note(norm: NormRef): void {
+    this.byOutput.set(norm.output, norm);
+    const list = this.byInput.get(norm.input);
+    if (list) list.push(norm);
+    else this.byInput.set(norm.input, [norm]);
   }
 
   /** The norm whose result `value` is. */

@@ -1,4 +1,5 @@
 import type { Node } from '../onnx/model.ts';
+import type { Shapes } from './axes.ts';
 import type { GraphIndex } from './graph-index.ts';
 
 /** Operators that compute attention without showing its parts. */
@@ -9,8 +10,9 @@ export const OPAQUE_ATTENTION =
 const PRODUCT =
   /^(MatMul|Gemm|Einsum|FusedMatMul|FusedGemm|TransposeMatMul|MatMulNBits|MatMulBnb4|MatMulFpQ4|MatMulInteger|MatMulIntegerToFloat|DynamicQuantizeMatMul|QLinearMatMul|QGemm|Conv)$/;
 
-/** Operators that change at most the shape, the order of axes or the type of their first input. */
-const SHAPING = /^(Reshape|Transpose|Cast|CastLike|Identity|Dropout|Squeeze|Unsqueeze|Flatten)$/;
+/** Operators that change at most the shape, the order of axes, the type or the precision of their first input. */
+const SHAPING =
+  /^(Reshape|Transpose|Cast|CastLike|Identity|Dropout|Squeeze|Unsqueeze|Flatten|QuantizeLinear|DynamicQuantizeLinear|DequantizeLinear)$/;
 
 /** The value that reaches the other side of a product with a weight; undefined when the node is no such product. */
 export function weightProduct(index: GraphIndex, node: Node): { input: string; weight: string } | undefined {
@@ -32,6 +34,14 @@ export function isInnerProduct(index: GraphIndex, node: Node): boolean {
 /** True when the node only reshapes, reorders or casts `value`. */
 export const isShaping = (node: Node, value: string): boolean =>
   SHAPING.test(node.opType) && node.inputs[0] === value;
+
+/** The value that a node multiplies or divides by a single number, stored or computed; undefined when it does not. */
+export function scaledInput(shapes: Shapes, node: Node): string | undefined {
+  if (node.opType !== 'Mul' && node.opType !== 'Div') return undefined;
+  const [left, right] = node.inputs;
+  if (shapes.elements(right) === 1 && shapes.elements(left) !== 1) return left;
+  return node.opType === 'Mul' && shapes.elements(left) === 1 ? right : undefined;
+}
 
 /** The other input of an operator with two. */
 export const otherInput = (node: Node, value: string): string =>

@@ -3,7 +3,7 @@ import type { WeightRef } from './anatomy.ts';
 import { isFixed, type Shapes } from './axes.ts';
 import type { AttentionCore } from './cores.ts';
 import type { GraphIndex } from './graph-index.ts';
-import { isShaping, otherInput, weightProduct } from './operators.ts';
+import { isShaping, otherInput, scaledInput, weightProduct } from './operators.ts';
 
 export interface OutputProjection {
   /** The stored matrix, when it is stored as one. */
@@ -97,7 +97,7 @@ function followBias(index: GraphIndex, shapes: Shapes, start: string): { value: 
     const other = node.opType === 'Add' ? otherInput(node, at) : undefined;
     const isBias = other !== undefined && index.isConstant(other) && bias === undefined;
     if (isBias) bias = other;
-    else if (!isShaping(node, at)) break;
+    else if (!isShaping(node, at) && scaledInput(shapes, node) !== at) break;
     at = node.outputs[0];
     if (isBias || shapes.axes(at)?.length === 3) value = at;
   }

@@ -1,3 +1,4 @@
+import { HeadscopeError } from '../errors.ts';
 import type { Model } from '../onnx/model.ts';
 import type { ByteSource } from '../onnx/source.ts';
 import type { Anatomy, Block, Unrecognised } from './anatomy.ts';
@@ -16,12 +17,16 @@ import { StreamReader } from './stream.ts';
 import { readUnembedding } from './unembedding.ts';
 import type { FusedNode } from './unfuse/unfuse.ts';
 
+/** Far more than the deepest model has blocks. */
+const MAX_SOFTMAXES = 10_000;
+
 /**
  * Finds every attention block of a model by following data, never by names.
  *
  * @param model a checked model whose fused operators have been rewritten into their parts
  * @param sources open files by name, for stored masks
  * @param fused operators that were met when it was rewritten, with the reason where one stayed as it was
+ * @throws HeadscopeError `too-complex` for a graph that no exporter writes
  */
 export async function readAnatomy(
   model: Model,
@@ -33,9 +38,14 @@ export async function readAnatomy(
   const fixed = readFixedSizes(index, inputs);
   const shapes = new Shapes(model, inputs, fixed);
   const unrecognised: Unrecognised[] = [];
+  const softmaxes = model.graph.nodes.filter((node) => node.opType === 'Softmax');
+  if (softmaxes.length > MAX_SOFTMAXES)
+    throw new HeadscopeError(
+      'too-complex',
+      `The graph has ${softmaxes.length} softmaxes; at most ${MAX_SOFTMAXES} attention blocks can be read. Export the model with all heads of a layer in one tensor.`,
+    );
   const cores: AttentionCore[] = [];
-  for (const node of model.graph.nodes) {
-    if (node.opType !== 'Softmax') continue;
+  for (const node of softmaxes) {
     const finding = readCore(index, shapes, node);
     if ('core' in finding) cores.push(finding.core);
     else
@@ -45,7 +55,7 @@ export async function readAnatomy(
         why: finding.why,
       });
   }
-  unrecognised.push(...notLookedInto(model, fused));
+  for (const part of notLookedInto(model, fused)) unrecognised.push(part);
   for (const input of inputs) {
     if (input.role === 'unknown')
       unrecognised.push({
@@ -84,7 +94,9 @@ function grouped(all: readonly Unrecognised[]): Unrecognised[] {
   const groups = new Map<string, Unrecognised[]>();
   for (const each of all) {
     const key = `${each.what.replace(/ of block \d+$/, '')}: ${each.why}`;
-    groups.set(key, [...(groups.get(key) ?? []), each]);
+    const group = groups.get(key);
+    if (group) group.push(each);
+    else groups.set(key, [each]);
   }
   return [...groups.values()].map((group) =>
     group.length === 1 ? group[0] : { ...group[0], where: `${group[0].where} and ${group.length - 1} more` },

@@ -1,6 +1,9 @@
 import type { Known } from '../onnx/infer.ts';
 import type { InputRole } from './anatomy.ts';
 
+/** Numbers worth giving to an input; a file may ask for any size. */
+const MAX_NUMBERS = 1 << 17;
+
 /** How much is fed: prompts, tokens each, and positions of an encoder's output. */
 export interface Sizes {
   readonly batch: number;
@@ -13,13 +16,11 @@ export function sampleInputs(roles: readonly InputRole[], sizes: Sizes): Map<str
   const { batch, tokens } = sizes;
   const known = new Map<string, Known>();
   for (const input of roles) {
-    const whole = (dims: readonly number[], value: (i: number) => number): Known => ({
-      type: input.type,
-      dims,
-      values: Float64Array.from({ length: dims.reduce((product, dim) => product * dim, 1) }, (_, i) =>
-        value(i),
-      ),
-    });
+    const whole = (dims: readonly number[], value: (i: number) => number): Known => {
+      const length = dims.reduce((product, dim) => product * dim, 1);
+      const values = length <= MAX_NUMBERS ? Float64Array.from({ length }, (_, i) => value(i)) : undefined;
+      return { type: input.type, dims, values };
+    };
     known.set(input.name, sampleInput(input, whole, batch, tokens, sizes));
   }
   return known;

@@ -31,7 +31,9 @@ export async function readStoredMasks(
     const axis = tensor.dims.findIndex((dim) => dim > 1);
     const users = index.consumers(name).filter((node) => nodes.has(node));
     const rows =
-      axis < 0 ? 1 : Math.max(1, ...users.map((node) => rowsUsed(shapes, node, axis, tensor.dims[axis])));
+      axis < 0
+        ? 1
+        : users.reduce((most, node) => Math.max(most, rowsUsed(shapes, node, axis, tensor.dims[axis])), 1);
     const dims = tensor.dims.map((dim, i) => (i === axis ? Math.min(dim, rows) : dim));
     const count = sizeOf(dims);
     if (count === 0 || count > left) continue;

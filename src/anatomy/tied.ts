@@ -2,6 +2,9 @@ import { BITS, isRange, type TensorProto } from '../onnx/model.ts';
 import type { ByteSource } from '../onnx/source.ts';
 import type { GraphIndex } from './graph-index.ts';
 
+/** Tables to compare with; a model looks its tokens up in one. */
+const MAX_TABLES = 8;
+
 /** Numbers compared when two stored matrices look alike. */
 const SAMPLES = 64;
 
@@ -18,6 +21,7 @@ export async function isEmbedding(
   sources: ReadonlyMap<string, ByteSource>,
 ): Promise<boolean> {
   const [vocab, width] = transposed ? stored.dims : [stored.dims[1], stored.dims[0]];
+  const compared = new Set<string>();
   for (const node of index.model.graph.nodes) {
     if (node.opType !== 'Gather') continue;
     const found = index.weight(node.inputs[0]);
@@ -25,6 +29,8 @@ export async function isEmbedding(
     if (!table || found.transposed || table.dims.length !== 2) continue;
     if (table.dims[0] !== vocab || table.dims[1] !== width || table.dataType !== stored.dataType) continue;
     if (table.name === stored.name && transposed) return true;
+    if (compared.has(table.name) || compared.size >= MAX_TABLES) continue;
+    compared.add(table.name);
     if (await sameNumbers(table, stored, transposed, sources)) return true;
   }
   return false;

@@ -4,7 +4,7 @@ import type { Block, InputRole, Unembedding, WeightRef } from './anatomy.ts';
 import { isFixed, isStream, type Shapes } from './axes.ts';
 import type { GraphIndex } from './graph-index.ts';
 import type { Norms } from './norms.ts';
-import { nodeName, weightProduct } from './operators.ts';
+import { isShaping, nodeName, scaledInput, weightProduct } from './operators.ts';
 import { isEmbedding } from './tied.ts';
 
 /** An output with fewer columns than this share of the vocabulary is a classifier. */
@@ -77,7 +77,7 @@ function vocabulary({ index, shapes, inputs }: Found): number {
     (node) =>
       node.opType === 'Gather' && index.isConstant(node.inputs[0]) && index.source(node.inputs[1]) === tokens,
   );
-  return Math.max(0, ...tables.map((node) => shapes.known.get(node.inputs[0])?.dims?.[0] ?? 0));
+  return tables.reduce((most, node) => Math.max(most, shapes.known.get(node.inputs[0])?.dims?.[0] ?? 0), 0);
 }
 
 /** Goes back from an output to the product with a weight that makes it, or says what is there instead. */
@@ -108,7 +108,9 @@ function findProduct({ index, shapes }: Found, output: string): Product | string
       const inner = index.producer(node.inputs[0]);
       if (node.opType === 'Tanh' && inner?.opType === 'Div') at = inner.inputs[0];
       else at = node.inputs[0];
-    } else if (/^(Cast|Identity|Reshape|Transpose|Squeeze|Unsqueeze)$/.test(node.opType)) at = node.inputs[0];
+    } else if (isShaping(node, node.inputs[0])) at = node.inputs[0];
+    else if (scaledInput(shapes, node) !== undefined)
+      at = scaledInput(shapes, node)!; // a quantised product
     else return `comes from ${node.opType}, which is no product with a vocabulary`;
   }
   return 'is too far from a product with a vocabulary';

@@ -9,6 +9,8 @@ export interface BatchLimits {
   readonly bytesPerRow: (length: number) => number;
   /** Rows of different length may share a batch: padding on the right cannot be seen by real tokens. */
   readonly padding: boolean;
+  /** Sizes that the file was exported for and that every batch must have. */
+  readonly fixed?: { readonly batch?: number; readonly tokens?: number };
 }
 
 /** About a third of a second on two cores; cancelling waits for one batch. */
@@ -29,7 +31,7 @@ export function cutBatches(rows: readonly Row[], limits: BatchLimits): Batch[] {
       rows: chosen,
       indices: current,
       lengths: chosen.map((row) => row.ids.length),
-      width: chosen[0].ids.length,
+      width: limits.fixed?.tokens ?? chosen[0].ids.length,
     });
     current = [];
   };
@@ -41,6 +43,7 @@ export function cutBatches(rows: readonly Row[], limits: BatchLimits): Batch[] {
       const fits = limits.padding ? length >= width * (1 - MAX_PADDING) : length === width;
       if (
         !fits ||
+        count > (limits.fixed?.batch ?? Infinity) ||
         count * width * limits.opsPerToken > MAX_OPS ||
         count * limits.bytesPerRow(width) > MAX_BYTES
       )

@@ -112,11 +112,11 @@ export async function runRequest(
   const { anatomy } = engine;
   checkRows(engine, request);
   const plan = planOf(engine, request);
-  const masked = anatomy.inputs.some((input) => input.role === 'mask');
   const batches = cutBatches(request.rows, {
     opsPerToken: Math.max(1, engine.parameters),
     bytesPerRow: (length) => bytesPerRow(engine, plan, length),
-    padding: anatomy.blocks.every((block) => block.causal === true) || masked,
+    padding: hidesPadding(anatomy),
+    fixed: anatomy.fixed,
   });
   let done = 0;
   for (const batch of batches) {
@@ -131,8 +131,18 @@ export async function runRequest(
   }
 }
 
+/** True when tokens behind a prompt's end cannot be seen by the prompt. */
+const hidesPadding = (anatomy: Anatomy): boolean =>
+  anatomy.blocks.every((block) => block.causal === true) ||
+  anatomy.inputs.some((input) => input.role === 'mask');
+
 function checkRows(engine: Engine, request: RunRequest): void {
-  const { context } = engine.anatomy;
+  const { context, fixed } = engine.anatomy;
+  if ((fixed?.batch ?? 1) > 1)
+    throw new HeadscopeError(
+      'fixed-size',
+      `The file was exported for exactly ${fixed?.batch} prompts at once. Export it again with a dynamic batch axis.`,
+    );
   request.rows.forEach((row, i) => {
     const where = request.rows.length > 1 ? `Prompt ${i + 1}` : 'The prompt';
     if (row.ids.length === 0)
@@ -143,6 +153,11 @@ function checkRows(engine: Engine, request: RunRequest): void {
         `${where} has ${row.ids.length} tokens, but the model takes at most ${context}. Shorten it.`,
       );
     }
+    if (fixed?.tokens !== undefined && row.ids.length !== fixed.tokens && !hidesPadding(engine.anatomy))
+      throw new HeadscopeError(
+        'fixed-size',
+        `${where} has ${row.ids.length} tokens, but the file was exported for exactly ${fixed.tokens}. Export it again with a dynamic sequence axis.`,
+      );
     const wrong = row.ids.find(
       (id) => !Number.isInteger(id) || id < 0 || (engine.shape.vocab > 0 && id >= engine.shape.vocab),
     );

@@ -152,7 +152,9 @@ export class GraphBuilder {
 
   /** A float32 scalar. */
   float(value: number): string {
-    return this.once(`f${value}`, () => this.constant(Float32Array.of(value), []));
+    return this.once(`f${Object.is(value, -0) ? '-0' : value}`, () =>
+      this.constant(Float32Array.of(value), []),
+    );
   }
 
   /**

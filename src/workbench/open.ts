@@ -75,7 +75,7 @@ export function shapeOf(anatomy: Anatomy): ModelShape {
 /** Token ids that exist in any vocabulary, for first runs. */
 function sampleIds(anatomy: Anatomy): number[] {
   const vocab = anatomy.unembedding?.vocab ?? 100;
-  const length = Math.min(12, anatomy.context ?? 12);
+  const length = anatomy.fixed?.tokens ?? Math.min(12, anatomy.context ?? 12);
   return Array.from({ length }, (_, i) => Math.floor(((i + 1) * 7919) % vocab));
 }
 
@@ -87,7 +87,7 @@ function sampleIds(anatomy: Anatomy): number[] {
 export async function openModel(checkpoint: Checkpoint, device: Device): Promise<OpenModel> {
   const { anatomy, model } = checkpoint;
   const ids = sampleIds(anatomy);
-  const runs = anatomy.inputs.every((input) => input.role !== 'unknown');
+  const runs = anatomy.inputs.every((input) => input.role !== 'unknown') && (anatomy.fixed?.batch ?? 1) === 1;
   const reference = anatomy.unembedding && runs ? await plainLogits(checkpoint, device, ids) : undefined;
   const instrumented = instrument(model, anatomy);
   const session = await device.createSession(runnable(checkpoint, instrumented.model));

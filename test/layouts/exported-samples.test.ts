@@ -40,7 +40,9 @@ describe.each(readdirSync(SAMPLES))('%s', (name) => {
     const { checkpoint, folder } = await inspectFolder(path);
     const device = nodeDevice('cpu', { threads: 1 });
     let compared = 0;
+    const { fixed } = checkpoint.anatomy;
     for (const [p, ids] of sample.prompts.entries()) {
+      if (ids.length !== (fixed?.tokens ?? ids.length)) continue; // shorter ones are padded by the runner only
       const captured = await captureRaw(checkpoint, device, ids, sample.expected.source);
       for (const [key, values] of captured) {
         compare(sample, `p${p}.${key}`, values);

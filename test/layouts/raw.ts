@@ -1,7 +1,9 @@
 import type { HeadValue } from '../../src/anatomy/anatomy.ts';
 import { modelFeeds } from '../../src/instrument/feeds.ts';
 import { valueInfo } from '../../src/onnx/build.ts';
+import { DataType } from '../../src/onnx/model.ts';
 import type { Device, Tensor } from '../../src/runtime/device.ts';
+import { toFloat32 } from '../../src/instrument/run.ts';
 import type { Checkpoint } from '../../src/workbench/checkpoint.ts';
 import { runnable } from '../../src/workbench/open.ts';
 
@@ -32,6 +34,8 @@ export function canonicalOnHost({ layout, heads }: HeadValue, tensor: Tensor, le
   if (!layout.endsWith('T')) return data;
   return permuted(data, [heads, dims[dims.length - 2], last], [0, 2, 1]);
 }
+
+const asFloats = (tensor: Tensor): Tensor => ({ ...tensor, type: 'float32', data: toFloat32(tensor) });
 
 /**
  * Runs a checkpoint as it is, with the values that the anatomy names made outputs, and reads them without the instrument: an
@@ -69,7 +73,9 @@ export async function captureRaw(
   if (anatomy.unembedding) reads.push({ key: 'logits', value: anatomy.unembedding.logits, read: plain });
   const names = [...new Set(reads.map(({ value }) => value))];
   const present = new Set(model.graph.outputs.map(({ name }) => name));
-  const added = names.filter((name) => !present.has(name)).map((name) => valueInfo(name, 'float32'));
+  const added = names
+    .filter((name) => !present.has(name))
+    .map((name) => valueInfo(name, anatomy.types.get(name) === DataType.float16 ? 'float16' : 'float32'));
   const graph = { ...model.graph, outputs: [...model.graph.outputs, ...added] };
   const session = await device.createSession(runnable(checkpoint, { ...model, graph }));
   try {
@@ -95,7 +101,7 @@ export async function captureRaw(
       for (const name of Object.keys(feeds)) if (!session.inputNames.includes(name)) delete feeds[name];
     }
     const outputs = await session.run(feeds, names);
-    return new Map(reads.map(({ key, value, read }) => [key, read(outputs[value])]));
+    return new Map(reads.map(({ key, value, read }) => [key, read(asFloats(outputs[value]))]));
   } finally {
     await session.release();
   }

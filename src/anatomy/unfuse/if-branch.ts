@@ -28,7 +28,7 @@ const ownNames = (graph: Graph): string[] => [
 function inline(branch: Graph, node: Node, { g, taken }: RuleContext): void {
   for (const name of ownNames(branch)) taken.add(name);
   for (const [name, tensor] of branch.initializers) g.graph.initializers.set(name, tensor);
-  g.graph.nodes.push(...branch.nodes);
+  for (const one of branch.nodes) g.graph.nodes.push(one);
   branch.outputs.forEach(({ name }, i) => {
     if (node.outputs[i]) g.op('Identity', [name], {}, node.outputs[i]);
   });

@@ -57,8 +57,9 @@ export function unfuse(model: Model, rules: readonly Rule[] = RULES): Unfused {
   );
   const known = runs.map((run) => run.known);
   const taken = valueNames(model);
+  const prefixes = new Set([...taken].map((name) => name.slice(0, name.indexOf('/') + 1)));
   let prefix = 'unfused/';
-  for (let i = 1; [...taken].some((name) => name.startsWith(prefix)); i++) prefix = `unfused${i}/`;
+  for (let i = 1; prefixes.has(prefix); i++) prefix = `unfused${i}/`;
   const g = new GraphBuilder({ opset, prefix });
   const context: RuleContext = {
     g,
@@ -78,7 +79,7 @@ export function unfuse(model: Model, rules: readonly Rule[] = RULES): Unfused {
     if (made)
       found.push({ opType: node.opType, where: nodeName(node), ...(made.why ? { why: made.why } : {}) });
     if (made?.nodes) {
-      pending.push(...made.nodes.reverse()); // a branch may hold fused operators in its turn
+      for (const each of made.nodes.reverse()) pending.push(each); // a branch may hold fused operators in its turn
       continue;
     }
     nodes.push(node);

@@ -52,9 +52,6 @@ const cast: Infer = (node, [x]) => {
   return [{ type, dims: x?.dims, values: convert ? x?.values?.map(convert) : x?.values }];
 };
 
-/** ONNX's Round: halves go to the even neighbour. */
-const halfToEven = (x: number): number => (Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x));
-
 export const ELEMENTWISE: InferTable = {
   Add: each((a, b) => a + b),
   Sub: each((a, b) => a - b),
@@ -85,7 +82,7 @@ export const ELEMENTWISE: InferTable = {
   Log: each(Math.log),
   Floor: each(Math.floor),
   Ceil: each(Math.ceil),
-  Round: each(halfToEven),
+  Round: each(roundHalfEven),
   Sin: each(Math.sin),
   Cos: each(Math.cos),
   Sign: each(Math.sign),
