@@ -1,3 +1,4 @@
+import { chmodSync } from 'node:fs';
 import { defineConfig } from 'vite';
 
 /** Bundles the command line into out/cli; the two runtimes stay in node_modules because they carry native code and WASM. */
@@ -18,5 +19,12 @@ export default defineConfig({
       },
     },
   },
+  plugins: [
+    {
+      // npm makes a bin executable when it installs, not when it is built again
+      name: 'executable-bin',
+      closeBundle: () => chmodSync('out/cli/headscope.js', 0o755),
+    },
+  ],
   ssr: { noExternal: true, external: ['onnxruntime-node', 'onnxruntime-web'] },
 });
