@@ -95,8 +95,8 @@ export type InputRole =
       readonly role: 'tokens' | 'mask' | 'positions' | 'segments';
       readonly name: string;
       readonly type: number;
-      /** 1 when it has one number per token for all prompts together, [tokens]; otherwise it is [batch, tokens]. */
-      readonly rank?: 1;
+      /** Set when it is the same for all prompts: its rank, of [tokens] or [1, tokens]; otherwise it is [batch, tokens]. */
+      readonly shared?: 1 | 2;
     }
   | {
       readonly role: 'past';

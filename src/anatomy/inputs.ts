@@ -75,11 +75,12 @@ export function readInputs(index: GraphIndex): InputRole[] {
     if (use && !ofSource) {
       const second = use.tables.some((table) => wordTables.has(table.name)); // a second text, for an encoder
       const role = second ? undefined : integerRole(input, use);
-      if (role) return { role, ...base, ...(rankOf(input) === 1 ? { rank: 1 as const } : {}) };
+      const shared = role === 'positions' ? sharedRank(input, axes) : undefined;
+      if (role) return { role, ...base, ...(shared ? { shared } : {}) };
     } else if (!ofSource && input.dims?.length === 2 && isFloatMask(input)) return { role: 'mask', ...base };
     const past = ofSource ? undefined : pastDims(index, input, axes);
     if (past) return { role: 'past', ...base, dims: past };
-    if (input.elemType === DataType.bool && (input.dims?.length ?? 0) <= 1) {
+    if (countsLogits(input) || (input.elemType === DataType.bool && (input.dims?.length ?? 0) <= 1)) {
       return {
         role: 'flag',
         ...base,
@@ -89,6 +90,16 @@ export function readInputs(index: GraphIndex): InputRole[] {
     return { role: 'unknown', ...base, dims: input.dims, measures: measuresOf(input, axes) };
   });
 }
+
+/** The rank of an input that is the same for all prompts: [tokens], or [1, tokens] beside token ids of any number of prompts. */
+function sharedRank(input: ValueInfo, axes: AxisNames): 1 | 2 | undefined {
+  if (rankOf(input) === 1) return 1;
+  return input.dims?.[0] === 1 && axes.batch !== 1 ? 2 : undefined;
+}
+
+/** How many of the last positions to give logits for; 0 is all. */
+const countsLogits = (input: ValueInfo): boolean =>
+  INTEGER.has(input.elemType) && input.dims?.length === 0 && named(input, /logits_to_keep/i);
 
 const isFloatMask = (input: ValueInfo): boolean =>
   input.elemType === DataType.bool || (FLOAT.has(input.elemType) && named(input, /mask/i));
@@ -138,10 +149,17 @@ function measuresOf(
 
 /** Prompts and tokens that the file takes, where its inputs say a number instead of a name. */
 export function readFixedSizes(index: GraphIndex, roles: readonly InputRole[]): FixedSizes {
-  const tokens = roles.find((input) => input.role === 'tokens');
-  const dims = openInputs(index).find((input) => input.name === tokens?.name)?.dims;
-  const size = (dim: number | string | null | undefined): number | undefined =>
-    typeof dim === 'number' && dim > 0 ? dim : undefined;
-  const [batch, length] = [size(dims?.[0]), size(dims?.[1])];
-  return { ...(batch !== undefined ? { batch } : {}), ...(length !== undefined ? { tokens: length } : {}) };
+  const perPrompt = new Set(
+    roles
+      .filter(({ role }) => role === 'tokens' || role === 'mask' || role === 'segments')
+      .map(({ name }) => name),
+  );
+  const found: { batch?: number; tokens?: number } = {};
+  for (const { name, dims } of openInputs(index)) {
+    if (!perPrompt.has(name)) continue;
+    const [batch, tokens] = dims ?? [];
+    if (typeof batch === 'number' && batch > 0) found.batch ??= batch;
+    if (typeof tokens === 'number' && tokens > 0) found.tokens ??= tokens;
+  }
+  return found;
 }

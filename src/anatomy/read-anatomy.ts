@@ -84,7 +84,8 @@ export async function readAnatomy(
       where: end.logits,
       why: 'more than a norm stands between it and the residual stream, or it is not stored as a plain matrix; direct logit attribution is not available',
     });
-  const types = new Map([...shapes.known].map(([name, { type }]) => [name, type]));
+  const types = new Map<string, number>();
+  for (const [name, { type }] of shapes.known) if (type > 0) types.set(name, type);
   const context = readContext(model, index, shapes, inputs);
   return { inputs, blocks, unembedding, context, fixed, unrecognised: grouped(unrecognised), types };
 }

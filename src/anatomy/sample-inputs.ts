@@ -33,15 +33,17 @@ function sampleInput(
   tokens: number,
   sizes: Sizes,
 ): Known {
+  const shared = 'shared' in input ? input.shared : undefined;
+  const rows = shared === 1 ? [tokens] : [shared === 2 ? 1 : batch, tokens];
   switch (input.role) {
     case 'tokens':
       return { type: input.type, dims: [batch, tokens] };
     case 'mask':
-      return whole([batch, tokens], () => 1);
+      return whole(rows, () => 1);
     case 'positions':
-      return whole(input.rank === 1 ? [tokens] : [batch, tokens], (i) => i % tokens);
+      return whole(rows, (i) => i % tokens);
     case 'segments':
-      return whole([batch, tokens], () => 0);
+      return whole(rows, () => 0);
     case 'past':
       return whole(
         input.dims.map((dim) => (dim === 'batch' ? batch : dim)),

@@ -5,7 +5,7 @@ import { shapeText, type AttentionCore } from './cores.ts';
 import type { GraphIndex } from './graph-index.ts';
 import { activationOf } from './mlp.ts';
 import type { Norms } from './norms.ts';
-import { isShaping, otherInput } from './operators.ts';
+import { isInnerProduct, isShaping, OPAQUE_ATTENTION, otherInput } from './operators.ts';
 
 /** What surrounds an attention block: the stream it reads and writes, and the MLP that follows. */
 export type StreamAround = Required<Pick<Block, 'norm' | 'parallel' | 'outputNorm'>> &
@@ -124,7 +124,7 @@ export class StreamReader {
       if (!next) break;
       const { seen, nodes } = index.since(next.other, stops);
       if (![...stops].some((stop) => seen.has(stop))) break;
-      if ([...nodes].some((node) => this.softmaxes.has(node)))
+      if ([...nodes].some((node) => this.mixesTokens(node)))
         return { end, mlp, parallel, attentionNext: true };
       if (!mlp) {
         mlp = { output: next.other, nodes };
@@ -133,6 +133,14 @@ export class StreamReader {
       end = next.sum;
     }
     return { end, mlp, parallel, attentionNext: false };
+  }
+
+  /** True for what makes attention of a branch: one of the blocks' softmaxes, or an operator that carries numbers from token to token. */
+  private mixesTokens(node: Node): boolean {
+    if (this.softmaxes.has(node) || OPAQUE_ATTENTION.test(node.opType)) return true;
+    if (!isInnerProduct(this.index, node)) return false;
+    const summed = this.shapes.axes(node.inputs[0])?.at(-1);
+    return summed !== undefined && (summed === null || summed.tokens || summed.source);
   }
 
   /** A value and what it becomes by reshaping or casting alone. */

@@ -104,6 +104,7 @@ export function modelFeeds(anatomy: Anatomy, batch: Batch): Record<string, Tenso
   const feeds: Record<string, Tensor> = {};
   const { rows, lengths, width } = batch;
   const dims = [rows.length, width];
+  const sharedDims = (rank: 1 | 2): number[] => (rank === 1 ? [width] : [1, width]);
   const position = (i: number): number => i % width;
   const row = (i: number): number => Math.floor(i / width);
   for (const input of anatomy.inputs) {
@@ -112,7 +113,7 @@ export function modelFeeds(anatomy: Anatomy, batch: Batch): Record<string, Tenso
     else if (input.role === 'mask')
       feeds[input.name] = wholeTensor(input.type, dims, (i) => (position(i) < lengths[row(i)] ? 1 : 0));
     else if (input.role === 'positions')
-      feeds[input.name] = wholeTensor(input.type, input.rank === 1 ? [width] : dims, position);
+      feeds[input.name] = wholeTensor(input.type, input.shared ? sharedDims(input.shared) : dims, position);
     else if (input.role === 'segments') feeds[input.name] = wholeTensor(input.type, dims, () => 0);
     else if (input.role === 'past')
       feeds[input.name] = wholeTensor(

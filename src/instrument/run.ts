@@ -275,9 +275,24 @@ async function runBatch(
   );
   for (let slot = 0; slot < batch.rows.length; slot++) {
     const row = readRow(engine, plan, batch, slot, outputs);
-    if (row.logits.length && hasNaN(row.logits)) await nameFirstNaN(engine, batch, slot);
+    if (row.logits.length && logitsSpoiled(engine, row.logits, outputs))
+      await nameFirstNaN(engine, batch, slot);
     onRow(row);
   }
+}
+
+/**
+ * NaN or +∞ among a row's logits. A bad number in the model spoils every logit of its token, a bad weight of the unembedding one logit of
+ * every token: the first logit of each token and all of the last show both. In half precision single logits can overflow, so all count.
+ */
+function logitsSpoiled(engine: Engine, logits: Float32Array, outputs: Record<string, Tensor>): boolean {
+  const { vocab } = engine.shape;
+  const stored = outputs[engine.anatomy.unembedding!.logits]?.type ?? 'float32';
+  if (stored !== 'float32') return hasNaN(logits);
+  let sum = 0;
+  for (let first = 0; first < logits.length; first += vocab) sum += logits[first];
+  for (let i = logits.length - vocab; i < logits.length; i++) sum += logits[i];
+  return !Number.isFinite(sum) && hasNaN(logits);
 }
 
 /** NaN or +∞ anywhere; −∞ for a word that cannot follow is allowed. */

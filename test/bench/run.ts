@@ -125,11 +125,9 @@ await writeFile(path.join(values.out, 'bench.md'), markdown(environment, rows, n
 say('');
 say(table(rows));
 for (const note of notes) say(`- ${note}`);
-const missed = rows.filter((row) => row.target && !reached(row.value, row.target));
+const aimed = rows.flatMap((row) => (row.target ? [{ row, done: reached(row.value, row.target) }] : []));
+const missed = aimed.filter(({ done }) => !done).map(({ row }) => row.what);
 say('');
-say(
-  missed.length
-    ? `${missed.length} target(s) missed: ${missed.map((row) => row.what).join('; ')}.`
-    : 'All targets reached.',
-);
+say(`${aimed.length - missed.length} of ${aimed.length} targets that were measured are reached.`);
+if (missed.length) say(`Missed: ${missed.join('; ')}.`);
 say(`Written to ${path.join(values.out, 'bench.md')} and bench.json.`);

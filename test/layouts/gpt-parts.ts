@@ -66,9 +66,9 @@ export const PLAIN: GptParts = {
   linear: linearAdd,
   gelu: geluTanh,
   inputs: (g) => g.input('input_ids', 'int64', ['batch', 'sequence']),
-  attention(g, x, layer, { heads, d, headDim }, { linear }) {
+  attention(g, x, layer, { heads, d, headDim }, { linear, opset }) {
     const fused = linear(g, x, layer.qkv);
-    const parts = g.ops('Split', [fused], { axis: -1 }, 3);
+    const parts = g.ops('Split', [fused], { axis: -1, ...(opset >= 18 ? { num_outputs: 3 } : {}) }, 3);
     const [q, k, v] = parts.map((part) =>
       g.op('Transpose', [g.op('Reshape', [part, g.ints(0, 0, heads, headDim)])], { perm: [0, 2, 1, 3] }),
     );

@@ -1,3 +1,4 @@
+import { HeadscopeError } from '../../errors.ts';
 import { GraphBuilder } from '../../onnx/build.ts';
 import { Inference, knownConstants, knownTensor, type Known } from '../../onnx/infer.ts';
 import type { Model, Node } from '../../onnx/model.ts';
@@ -99,11 +100,23 @@ function rewrite(
   const { graph } = context.g;
   const before = graph.nodes.length;
   const stored = new Set(graph.initializers.keys());
-  const why = rule.rewrite(node, context);
+  const refused = attempt(() => rule.rewrite(node, context));
   const nodes = graph.nodes.splice(before);
+  const lacks = nodes.some(({ inputs }) => (inputs as (string | undefined)[]).includes(undefined));
+  const why = refused ?? (lacks ? 'one of its inputs is missing' : undefined);
   for (const [name, tensor] of graph.initializers)
     if (!stored.has(name)) for (const each of known) each.set(name, knownTensor(tensor));
   return why === undefined ? { nodes } : { why };
+}
+
+/** Sizes that do not fit together in one operator are no reason to refuse the whole model here. */
+function attempt(rewriting: () => string | undefined): string | undefined {
+  try {
+    return rewriting();
+  } catch (error) {
+    if (error instanceof HeadscopeError) return error.message;
+    throw error;
+  }
 }
 
 function sameNumber(known: readonly ReadonlyMap<string, Known>[], value: string): number | undefined {

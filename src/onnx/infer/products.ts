@@ -47,6 +47,16 @@ const matMulNBits: Infer = (node, [a]) => {
   return [{ type: a.type, dims: [...a.dims.slice(0, -1), intAttr(node, 'N', 0)] }];
 };
 
+/** The standard operator: queries with the width of the values, [batch, heads, tokens, head size], or [batch, tokens, heads × head size]. */
+const attention: Infer = (node, [q, , v]) => {
+  if (!q?.dims || q.dims.length !== v?.dims?.length) return [q && { type: q.type }];
+  const [heads, kvHeads] = [intAttr(node, 'q_num_heads', 1), intAttr(node, 'kv_num_heads', 1)];
+  const width = v.dims[v.dims.length - 1];
+  return [
+    { type: q.type, dims: [...q.dims.slice(0, -1), q.dims.length === 4 ? width : (width / kvHeads) * heads] },
+  ];
+};
+
 const withType =
   (infer: Infer, type: (inputs: Parameters<Infer>[1]) => number): Infer =>
   (node, inputs, opset) =>
@@ -56,6 +66,7 @@ export const PRODUCTS: InferTable = {
   MatMul: matMul,
   Gemm: gemm,
   Einsum: einsum,
+  Attention: attention,
   FusedMatMul: fusedMatMul,
   FusedGemm: gemm,
   MatMulNBits: matMulNBits,
