@@ -41,10 +41,15 @@ type FromEngine =
 /** Buffers of all typed arrays in plain data, so that they are moved and not copied. */
 function buffersOf(value: unknown, found = new Set<ArrayBuffer>()): Set<ArrayBuffer> {
   if (ArrayBuffer.isView(value)) {
-    if (value.buffer instanceof ArrayBuffer && value.byteLength === value.buffer.byteLength) found.add(value.buffer);
+    if (value.buffer instanceof ArrayBuffer && value.byteLength === value.buffer.byteLength)
+      found.add(value.buffer);
   } else if (Array.isArray(value)) {
     if (typeof value[0] === 'object') for (const each of value) buffersOf(each, found);
-  } else if (typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype) {
+  } else if (
+    typeof value === 'object' &&
+    value !== null &&
+    Object.getPrototypeOf(value) === Object.prototype
+  ) {
     for (const each of Object.values(value)) buffersOf(each, found);
   } else if (value instanceof Map) {
     for (const each of value.values()) buffersOf(each, found);
@@ -55,11 +60,20 @@ function buffersOf(value: unknown, found = new Set<ArrayBuffer>()): Set<ArrayBuf
 function toWire(error: unknown): WireError {
   if (error instanceof HeadscopeError) return { code: error.code, message: error.message, exit: error.exit };
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
-  return { code: 'internal', message: `Something went wrong in the program itself: ${message}`, exit: 1, stack };
+  return {
+    code: 'internal',
+    message: `Something went wrong in the program itself: ${message}`,
+    exit: 1,
+    stack,
+  };
 }
 
 /** Answers calls that come over a channel with a table of commands. */
-export function serveCommands<S>(channel: Channel, state: S, commands: Readonly<Record<string, Command<S>>>): void {
+export function serveCommands<S>(
+  channel: Channel,
+  state: S,
+  commands: Readonly<Record<string, Command<S>>>,
+): void {
   const running = new Map<number, AbortController>();
   const send = (message: FromEngine, transfer: Transferable[] = []): void =>
     channel.postMessage(message, transfer);
@@ -67,7 +81,8 @@ export function serveCommands<S>(channel: Channel, state: S, commands: Readonly<
     const controller = new AbortController();
     running.set(id, controller);
     try {
-      if (!Object.hasOwn(commands, name)) throw new HeadscopeError('internal', `There is no command ${name}.`, 1);
+      if (!Object.hasOwn(commands, name))
+        throw new HeadscopeError('internal', `There is no command ${name}.`, 1);
       const value = await commands[name](state, args, {
         signal: controller.signal,
         onProgress: (progress: unknown) => send({ kind: 'progress', id, progress }),
@@ -148,7 +163,9 @@ export class CommandClient<Commands> {
     else if (message.kind === 'result') pending.resolve(message.value as never);
     else {
       const { code, message: text, exit, stack } = message.error;
-      pending.reject(new HeadscopeError(code, text, exit, stack === undefined ? undefined : { cause: stack }));
+      pending.reject(
+        new HeadscopeError(code, text, exit, stack === undefined ? undefined : { cause: stack }),
+      );
     }
   }
 }
