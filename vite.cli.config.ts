@@ -11,7 +11,11 @@ export default defineConfig({
     minify: false,
     sourcemap: true,
     rolldownOptions: {
-      input: { headscope: 'src/cli/headscope.ts', program: 'src/cli/program.ts' },
+      input: {
+        headscope: 'src/cli/headscope.ts',
+        program: 'src/cli/program.ts',
+        'native-child': 'src/shell/native/child.ts',
+      },
       output: {
         entryFileNames: '[name].js',
         chunkFileNames: '[name]-[hash].js',

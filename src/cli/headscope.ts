@@ -21,6 +21,7 @@ function cancel(): void {
   child.removeAllListeners('exit');
   child.once('exit', () => {
     for (const path of temporary) rmSync(path, { recursive: true, force: true });
+    if (process.argv[2] === 'serve') process.exit(0); // Ctrl-C is how a server is meant to end
     process.stderr.write('\nerror[cancelled]: The work was cancelled; nothing was left half-written.\n');
     process.exit(1);
   });

@@ -125,6 +125,16 @@ command('report', 'every analysis into a folder: report.html, report.json, table
   .option('--out <folder>', 'the folder to write; headscope-report-<name> when not given')
   .action(later(async () => (await import('./commands/report.ts')).report));
 
+program
+  .command('serve')
+  .description('the workbench in a browser on this machine, http://127.0.0.1')
+  .argument('[checkpoint...]', 'checkpoints to offer: folders or .onnx files')
+  .option('--port <n>', 'the port; 0 takes any free one', parseNumber('port', 0, 65_535, true), 0)
+  .option('--debug', 'show a stack trace when something fails')
+  .action(async (checkpoints: string[], options: { port: number }) =>
+    (await import('./commands/serve.ts')).serve(checkpoints, options),
+  );
+
 function fail(error: unknown): never {
   const debug = process.argv.includes('--debug');
   if (error instanceof CommanderError) {

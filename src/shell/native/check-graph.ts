@@ -1,0 +1,23 @@
+import { HeadscopeError } from '../../errors.ts';
+import { resolveExternalData } from '../../onnx/external.ts';
+import { readModel } from '../../onnx/read.ts';
+import { bytesSource, type CheckpointFiles } from '../../onnx/source.ts';
+
+const NO_FILES: CheckpointFiles = {
+  open: (name) =>
+    Promise.reject(
+      new HeadscopeError(
+        'outside-folder',
+        `The model asks for the file ${JSON.stringify(name)}, but no folder was opened for it.`,
+      ),
+    ),
+  list: () => Promise.resolve([]),
+};
+
+/**
+ * Makes sure that a graph's external data lies in the opened folder before a runtime that knows nothing of folders opens it.
+ * @throws HeadscopeError `outside-folder`, `missing-file`, `bad-external-data`, `bad-onnx`
+ */
+export async function checkGraph(graph: Uint8Array, files: CheckpointFiles = NO_FILES): Promise<void> {
+  await resolveExternalData(await readModel(bytesSource('the graph', graph)), files);
+}

@@ -1,0 +1,72 @@
+import { randomUUID } from 'node:crypto';
+import { HeadscopeError } from '../../errors.ts';
+import type { Device, Session } from '../../runtime/device.ts';
+import { nodeDevice } from '../../runtime/node-cpu.ts';
+import { decodeRun, encodeTensors } from '../../runtime/wire-tensors.ts';
+
+/** Sessions held at a time; beyond that, the one unused for longest was forgotten by whoever made it. */
+const MAX_SESSIONS = 24;
+
+/** What is told of a new session. */
+export interface SessionInfo {
+  readonly id: string;
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  /** Name of the device, for people. */
+  readonly device: string;
+}
+
+/** The child's state: one device and its sessions, least recently used first. */
+export class NativeState {
+  readonly sessions = new Map<string, Session>();
+  private made?: Device;
+
+  get device(): Device {
+    this.made ??= nodeDevice('cpu');
+    return this.made;
+  }
+
+  /** @throws HeadscopeError `engine-stopped` when there is no such session (any more) */
+  use(id: string): Session {
+    const session = this.sessions.get(id);
+    if (!session)
+      throw new HeadscopeError(
+        'engine-stopped',
+        'The native runtime was started again and no longer holds this model. Open the checkpoint again.',
+        1,
+      );
+    this.sessions.delete(id);
+    this.sessions.set(id, session);
+    return session;
+  }
+}
+
+async function create(
+  state: NativeState,
+  { graph, folder }: { graph: Uint8Array; folder?: string },
+): Promise<SessionInfo> {
+  const session = await state.device.createSession({ graph, weights: [], folder });
+  const id = randomUUID();
+  state.sessions.set(id, session);
+  if (state.sessions.size > MAX_SESSIONS) {
+    const [[oldest, forgotten]] = state.sessions;
+    state.sessions.delete(oldest);
+    await forgotten.release();
+  }
+  const { inputNames, outputNames } = session;
+  return { id, inputNames: [...inputNames], outputNames: [...outputNames], device: state.device.name };
+}
+
+async function run(state: NativeState, { id, body }: { id: string; body: Uint8Array }): Promise<Uint8Array> {
+  const { feeds, fetches } = decodeRun(body);
+  return encodeTensors(await state.use(id).run(feeds, fetches));
+}
+
+async function release(state: NativeState, { id }: { id: string }): Promise<void> {
+  const session = state.sessions.get(id);
+  state.sessions.delete(id);
+  await session?.release();
+}
+
+/** What the child process answers. */
+export const nativeCommands = { create, run, release };

@@ -1,0 +1,23 @@
+import { fork } from 'node:child_process';
+import type { StartNative } from './process.ts';
+
+/**
+ * Starts the native runtime as a Node child process.
+ * @param script the built `child.ts`
+ */
+export function forkNative(script: string): StartNative {
+  return () => {
+    const child = fork(script, [], {
+      serialization: 'advanced',
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
+    // A child that is gone already refuses messages; its exit says so to those who wait.
+    child.on('error', () => child.kill('SIGKILL'));
+    return {
+      postMessage: (message) => void child.send(message as object, () => undefined),
+      addEventListener: (_type, listener) => void child.on('message', (data) => listener({ data })),
+      onExit: (listener) => void child.once('close', listener),
+      kill: () => void child.kill('SIGKILL'),
+    };
+  };
+}
