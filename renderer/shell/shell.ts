@@ -59,7 +59,11 @@ export interface Shell {
   openText(kinds: readonly FileKind[]): Promise<{ name: string; text: string } | null>;
   openSession(): Promise<SessionFile | null>;
   /** Writes to `handle`, or asks where when it is undefined. */
-  saveSession(handle: string | undefined, suggested: string, text: string): Promise<{ handle: string; name: string } | null>;
+  saveSession(
+    handle: string | undefined,
+    suggested: string,
+    text: string,
+  ): Promise<{ handle: string; name: string } | null>;
   /** Keeps the session so that a crash loses at most seconds; written whole or not at all. */
   autosave(text: string): Promise<void>;
   autosaved(): Promise<string | null>;

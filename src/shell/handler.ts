@@ -10,6 +10,8 @@ import type { StaticFiles } from './static-files.ts';
 /** A checkpoint that was named when the program was started. */
 export interface OpenedCheckpoint {
   readonly name: string;
+  /** Where it is, for a person to recognise: "~/models/gpt2". */
+  readonly place: string;
   readonly source: CheckpointSource;
 }
 

@@ -50,7 +50,7 @@ function webRequest(request: IncomingMessage): Request {
   const hasBody = request.method !== 'GET' && request.method !== 'HEAD';
   const body = hasBody ? (Readable.toWeb(request) as unknown as ReadableStream) : undefined;
   const init = { method: request.method, headers, body, duplex: 'half' };
-  return new Request(new URL(request.url ?? '/', `http://${request.headers.host}`), init as RequestInit);
+  return new Request(new URL(request.url ?? '/', `http://${request.headers.host}`), init);
 }
 
 async function sendResponse(answer: Response, response: ServerResponse): Promise<void> {

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { Folders } from './folders.ts';
+import { placeOf } from './place.ts';
 import { createHandler, type OpenedCheckpoint, type ShellServices } from './handler.ts';
 import { NativeSessions } from './native/sessions.ts';
 import type { StartNative } from './native/process.ts';
@@ -34,8 +35,9 @@ export async function openShell(
   const folders = new Folders();
   const opened: OpenedCheckpoint[] = [];
   for (const checkpoint of checkpoints) {
-    const source = await folders.open(path.resolve(checkpoint));
-    opened.push({ name: source.file ? `${source.name}/${source.file}` : source.name, source });
+    const target = path.resolve(checkpoint);
+    const source = await folders.open(target);
+    opened.push({ name: source.name, place: placeOf(target), source });
   }
   const services: ShellServices = {
     files: await StaticFiles.of(paths.app),
