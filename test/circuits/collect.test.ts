@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { capturableHeads, collectHeadVectors } from '../../src/analysis/circuits/collect.ts';
+import { addRowProduct } from '../../src/analysis/circuits/row-product.ts';
 import { readGolden } from '../helpers/golden.ts';
 import { checkpointFolder, openFolder } from '../helpers/models.ts';
 
@@ -30,4 +31,15 @@ it.each(['ioi-4l', 'llama-tiny'])('%s: head outputs are those that PyTorch recor
     expect(worst).toBeLessThan(1e-5);
   }
   await model.closeAll();
+});
+
+it.each([1, 4, 7])('a row of %i numbers times a matrix is added to what is there', (size) => {
+  const vector = Float32Array.from({ length: size }, (_, k) => k + 1);
+  const matrix = Float32Array.from({ length: size * 3 }, (_, i) => (i % 5) - 2);
+  const out = Float32Array.of(10, 20, 30);
+  const want = [...out].map((start, j) =>
+    vector.reduce((sum, factor, k) => sum + factor * matrix[k * 3 + j], start),
+  );
+  addRowProduct(out, vector, matrix);
+  expect([...out]).toEqual(want);
 });

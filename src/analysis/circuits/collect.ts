@@ -1,6 +1,7 @@
 import { HeadscopeError } from '../../errors.ts';
 import type { HeadRef, Runner, RunOptions } from '../../instrument/runner.ts';
 import { breather } from './breather.ts';
+import { addRowProduct } from './row-product.ts';
 
 /** One vector per prompt and head, what the circuit method works on. */
 export interface HeadVectors {
@@ -74,14 +75,10 @@ export async function collectHeadVectors(
   for (let i = 0; i < heads.length; i++) {
     await pause();
     const { data: output, dims } = await runner.outputWeights(heads[i].layer, heads[i].head);
-    const size = dims[0];
     for (let e = 0; e < prompts.length; e++) {
       const at = (e * heads.length + i) * width;
-      for (let k = 0; k < size; k++) {
-        const factor = pooled[i][e * size + k];
-        const row = k * width;
-        for (let j = 0; j < width; j++) x[at + j] += factor * output[row + j];
-      }
+      const z = pooled[i].subarray(e * dims[0], (e + 1) * dims[0]);
+      addRowProduct(x.subarray(at, at + width), z, output);
     }
   }
   return { prompts: prompts.length, heads, width, x };
