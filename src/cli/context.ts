@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { HeadscopeError } from '../errors.ts';
 import { parsePromptSet } from '../text/prompt-set.ts';
 import { resolvePrompt, resolvePromptSet, type ResolvedPrompt } from '../text/resolve.ts';
-import { chooseDevice, openWorkbench, type Workbench } from '../workbench/workbench.ts';
+import { chooseDevice, openWorkbench, type Workbench, type WorkbenchOnDisk } from '../workbench/workbench.ts';
 import { createOutput, printable, type Output } from './output.ts';
 
 /** Options that every command understands. */
@@ -18,7 +18,7 @@ export interface CommonOptions {
 export async function withWorkbench(
   target: string,
   options: CommonOptions,
-  command: (workbench: Workbench, output: Output) => Promise<void>,
+  command: (workbench: WorkbenchOnDisk, output: Output) => Promise<void>,
 ): Promise<void> {
   const output = createOutput(options);
   const workbench = await openWorkbench(target, await chooseDevice(options.device, options.threads));

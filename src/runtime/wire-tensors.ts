@@ -6,6 +6,11 @@ import type { ElementType, Tensor, TensorBytes } from './device.ts';
  * each tensor in host order (little-endian on everything this runs on), every tensor at a multiple of 8 bytes.
  */
 
+interface ViewOf {
+  new (buffer: ArrayBufferLike, offset?: number, length?: number): TensorBytes;
+  readonly BYTES_PER_ELEMENT: number;
+}
+
 const VIEWS = {
   float32: Float32Array,
   float64: Float64Array,
@@ -19,7 +24,7 @@ const VIEWS = {
   int16: Int16Array,
   uint32: Uint32Array,
   uint64: BigUint64Array,
-} satisfies Record<ElementType, unknown>;
+} satisfies Record<ElementType, ViewOf>;
 
 const ALIGNMENT = 8;
 const MAX_HEADER_BYTES = 16 * 1024 * 1024;
@@ -85,7 +90,7 @@ function decode(bytes: Uint8Array): { tensors: Record<string, Tensor>; fetches?:
   let offset = aligned(4 + length);
   for (const { name, type, dims } of header.tensors) {
     if (typeof name !== 'string' || !Object.hasOwn(VIEWS, type)) throw bad('a tensor has no name or type');
-    const View = VIEWS[type];
+    const View: ViewOf = VIEWS[type];
     const byteLength = elementCount(name, dims) * View.BYTES_PER_ELEMENT;
     if (offset + byteLength > bytes.length) throw bad(`the tensor ${JSON.stringify(name)} is cut off`);
     const start = bytes.byteOffset + offset;

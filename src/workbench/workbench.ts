@@ -4,26 +4,22 @@ import { HeadscopeError } from '../errors.ts';
 import { nodeDevice } from '../runtime/node-cpu.ts';
 import type { Device, DeviceKind } from '../runtime/device.ts';
 import { wasmDevice } from '../runtime/wasm.ts';
-import { tokenIdsTokenizer } from '../text/token-ids.ts';
-import { loadTokenizer, type Tokenizer } from '../text/tokenizer/tokenizer.ts';
-import { chooseModelFile, readCheckpoint, type Checkpoint } from './checkpoint.ts';
 import { NodeFolder } from './node-folder.ts';
-import { openModel, type OpenModel } from './open.ts';
+import { openModel } from './open.ts';
+import { openCheckpointFiles, type OpenCheckpoint, type Workbench } from './open-checkpoint.ts';
 
-/** A checkpoint on disk: what can be known without running it. */
-export interface OpenCheckpoint {
-  readonly checkpoint: Checkpoint;
+export type { OpenCheckpoint, Workbench } from './open-checkpoint.ts';
+
+/** A checkpoint on disk, whose files are open until `folder.close()`. */
+export interface CheckpointOnDisk extends OpenCheckpoint {
   readonly folder: NodeFolder;
-  readonly tokenizer: Tokenizer;
-  /** Said to the user: no tokenizer, or one that does not fit the model. */
-  readonly notes: readonly string[];
 }
 
 /**
  * Opens a folder or an .onnx file.
  * @throws HeadscopeError `missing-file`, `no-model`, `many-models`, `bad-onnx`, `bad-graph`, `bad-tokenizer`, …
  */
-export async function openCheckpoint(target: string): Promise<OpenCheckpoint> {
+export async function openCheckpoint(target: string): Promise<CheckpointOnDisk> {
   const info = await stat(target).catch((cause: NodeJS.ErrnoException) => {
     throw new HeadscopeError(
       'missing-file',
@@ -35,51 +31,13 @@ export async function openCheckpoint(target: string): Promise<OpenCheckpoint> {
   const isFolder = info.isDirectory();
   const folder = await NodeFolder.open(isFolder ? target : path.dirname(target));
   try {
-    const file = isFolder ? await chooseModelFile(folder) : path.basename(target);
     const name = path.basename(path.resolve(isFolder ? target : path.dirname(target)));
-    const checkpoint = await readCheckpoint(name, folder, file);
-    const { tokenizer, notes } = await readTokenizer(folder, checkpoint);
-    return { checkpoint, folder, tokenizer, notes };
+    const open = await openCheckpointFiles(name, folder, isFolder ? undefined : path.basename(target));
+    return { ...open, folder };
   } catch (error) {
     await folder.close();
     throw error;
   }
-}
-
-const MAX_TOKENIZER_BYTES = 256 * 1024 * 1024;
-
-async function readText(folder: NodeFolder, name: string): Promise<string | undefined> {
-  const names = await folder.list();
-  if (!names.includes(name)) return undefined;
-  const source = await folder.open(name);
-  if (source.size > MAX_TOKENIZER_BYTES)
-    throw new HeadscopeError(
-      'bad-tokenizer',
-      `${name} has ${source.size} bytes, which is too large for a tokenizer.`,
-    );
-  return new TextDecoder().decode(await source.read(0, source.size));
-}
-
-async function readTokenizer(
-  folder: NodeFolder,
-  checkpoint: Checkpoint,
-): Promise<{ tokenizer: Tokenizer; notes: string[] }> {
-  const vocab = checkpoint.anatomy.unembedding?.vocab;
-  const json = await readText(folder, 'tokenizer.json');
-  if (json === undefined) {
-    return {
-      tokenizer: tokenIdsTokenizer(vocab ?? Number.MAX_SAFE_INTEGER),
-      notes: ['There is no tokenizer.json; prompts are token ids, such as "0 17 4".'],
-    };
-  }
-  const tokenizer = loadTokenizer(json, await readText(folder, 'tokenizer_config.json'));
-  const notes: string[] = [];
-  if (vocab !== undefined && tokenizer.vocabSize > vocab) {
-    notes.push(
-      `The tokenizer has ${tokenizer.vocabSize} tokens but the model only ${vocab}: it may belong to another model.`,
-    );
-  }
-  return { tokenizer, notes };
 }
 
 /**
@@ -96,14 +54,13 @@ export async function chooseDevice(kind: string, threads?: number): Promise<Devi
   );
 }
 
-/** A checkpoint on a device, with its tokenizer. */
-export interface Workbench extends OpenCheckpoint {
-  readonly opened: OpenModel;
-  close(): Promise<void>;
+/** A checkpoint on disk, on a device. */
+export interface WorkbenchOnDisk extends Workbench {
+  readonly folder: NodeFolder;
 }
 
 /** Opens a checkpoint and loads it onto a device. */
-export async function openWorkbench(target: string, device: Device): Promise<Workbench> {
+export async function openWorkbench(target: string, device: Device): Promise<WorkbenchOnDisk> {
   const open = await openCheckpoint(target);
   try {
     const opened = await openModel(open.checkpoint, device);
