@@ -10,7 +10,8 @@ import type { Figure } from './figure-schema.ts';
 import { escapeMarkup, prose } from './text.ts';
 import { colour, withVariables } from './theme.ts';
 
-function chartOf(figure: Figure): Chart {
+/** What ECharts draws of a figure; the report draws it to SVG, a screen keeps it live. */
+export function chartOf(figure: Figure): Chart {
   switch (figure.kind) {
     case 'heatmap':
       return heatmapChart(figure);

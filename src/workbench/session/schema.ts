@@ -17,8 +17,9 @@ const PromptSchema = v.object({
   text: v.string(),
   /** What a person calls it: "clean", "corrupt". */
   label: v.string(),
-  answer: v.optional(v.string()),
-  distractor: v.optional(v.string()),
+  /** Right and wrong next tokens, one token each. */
+  answers: v.array(v.string()),
+  distractors: v.array(v.string()),
   /** Token span [start, end) that VAR moves attention into. */
   focus: v.optional(span),
 });

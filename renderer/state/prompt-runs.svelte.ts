@@ -1,0 +1,141 @@
+import { untrack } from 'svelte';
+import { SvelteMap } from 'svelte/reactivity';
+import type { EncodedPrompt } from '../../src/text/prompt.ts';
+import type { WhatIf } from '../../src/workbench/engine/commands/what-if.ts';
+import type { EditSpec, PromptEntry } from '../../src/workbench/session/schema.ts';
+import { isCancelled } from './jobs.svelte.ts';
+import type { WorkbenchState } from './workbench.svelte.ts';
+
+/** What is known of a prompt: its tokens, and what the model does with it, as it is and edited. */
+export interface PromptRun {
+  readonly encoded?: EncodedPrompt;
+  readonly result?: WhatIf;
+  /** What `result` was made from; while it differs from what is asked, the result is of the moment before. */
+  readonly key?: string;
+  readonly running: boolean;
+  readonly error?: string;
+}
+
+const NOTHING: PromptRun = { running: false };
+
+/**
+ * Runs the prompts that are looked at whenever they or the edits change. The newest question wins: while a run is going on only the last
+ * change waits, so that a dragged slider costs as many runs as the device can make.
+ */
+export class PromptRuns {
+  private readonly workbench: WorkbenchState;
+  private readonly runs = new SvelteMap<string, PromptRun>();
+  private readonly encodings = new Map<string, Promise<EncodedPrompt>>();
+  private readonly waiting = new Set<string>();
+
+  constructor(workbench: WorkbenchState) {
+    this.workbench = workbench;
+  }
+
+  of(promptId: string | null): PromptRun {
+    return (promptId !== null && this.runs.get(promptId)) || NOTHING;
+  }
+
+  get active(): PromptRun {
+    return this.of(this.workbench.session.active);
+  }
+
+  get compare(): PromptRun {
+    return this.of(this.workbench.session.compare);
+  }
+
+  /** Forgets everything: another checkpoint or device. */
+  forget(): void {
+    this.runs.clear();
+    this.encodings.clear();
+  }
+
+  /** Called in an effect: brings the runs of the prompts that are looked at up to date. */
+  follow(): void {
+    const { session, checkpoint } = this.workbench;
+    if (!checkpoint) return;
+    const known = new Set(session.prompts.map(({ id }) => id));
+    untrack(() => {
+      for (const id of [...this.runs.keys()]) if (!known.has(id)) this.runs.delete(id);
+      for (const prompt of session.prompts) {
+        void this.encode(prompt);
+        if (prompt.id === session.active || prompt.id === session.compare) void this.bring(prompt.id);
+      }
+    });
+  }
+
+  encoding(text: string): Promise<EncodedPrompt> {
+    let encoding = this.encodings.get(text);
+    if (!encoding) {
+      encoding = this.workbench.engine.call('encode', { text });
+      this.encodings.set(text, encoding);
+    }
+    return encoding;
+  }
+
+  private async encode(prompt: PromptEntry): Promise<void> {
+    try {
+      const encoded = await this.encoding(prompt.text);
+      const run = this.of(prompt.id);
+      if (this.text(prompt.id) === prompt.text && run.encoded !== encoded)
+        this.runs.set(prompt.id, { ...run, encoded });
+    } catch (error) {
+      if (this.text(prompt.id) === prompt.text)
+        this.runs.set(prompt.id, { running: false, error: (error as Error).message });
+    }
+  }
+
+  private text(id: string): string | undefined {
+    return this.workbench.session.prompts.find((prompt) => prompt.id === id)?.text;
+  }
+
+  /** The question that the session asks of a prompt now; undefined when the prompt is gone. */
+  private async question(id: string) {
+    const { session } = this.workbench;
+    const prompt = session.prompts.find((each) => each.id === id);
+    if (!prompt) return undefined;
+    const specs: EditSpec[] = session.edits.filter(({ on }) => on).map(({ spec }) => spec);
+    const { ids, empty } = await this.encoding(prompt.text);
+    if (empty) return undefined;
+    const prompts: Record<string, readonly number[]> = {};
+    for (const each of session.prompts) {
+      const encoded = await this.encoding(each.text).catch(() => undefined);
+      if (encoded && !encoded.empty) prompts[each.id] = encoded.ids;
+    }
+    const references = Object.entries(prompts).flatMap(([other, tokens]) => (other === id ? [] : [tokens]));
+    return {
+      ids,
+      specs,
+      prompts,
+      references,
+      ...(prompt.focus && { focus: prompt.focus }),
+      answers: prompt.answers,
+      distractors: prompt.distractors,
+    };
+  }
+
+  private async bring(id: string): Promise<void> {
+    if (this.of(id).running) {
+      this.waiting.add(id);
+      return;
+    }
+    this.runs.set(id, { ...this.of(id), running: true });
+    let next: PromptRun | undefined;
+    try {
+      const question = await this.question(id);
+      const key = JSON.stringify(question ?? null);
+      const run = this.of(id);
+      if (!question) next = { encoded: run.encoded, running: false };
+      else if (run.key !== key || run.error !== undefined) {
+        const result = await this.workbench.engine.call('whatIf', question);
+        next = { encoded: this.of(id).encoded, result, key, running: false };
+      }
+    } catch (error) {
+      if (!isCancelled(error)) next = { ...this.of(id), running: false, error: (error as Error).message };
+    }
+    if (this.text(id) === undefined) return;
+    const { error: _, ...kept } = this.of(id);
+    this.runs.set(id, next ?? { ...kept, running: false });
+    if (this.waiting.delete(id)) void this.bring(id);
+  }
+}

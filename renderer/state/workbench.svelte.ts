@@ -1,0 +1,203 @@
+import { HeadscopeError } from '../../src/errors.ts';
+import type { OpenSummary } from '../../src/workbench/engine/commands/checkpoint.ts';
+import type { CheckpointSource } from '../../src/workbench/engine/source.ts';
+import { History } from '../../src/workbench/session/history.ts';
+import {
+  emptySession,
+  type SessionDevice,
+  type SessionDocument,
+} from '../../src/workbench/session/schema.ts';
+import type { EngineClient } from '../engine/client.ts';
+import type { Shell } from '../shell/shell.ts';
+import { isCancelled, Jobs } from './jobs.svelte.ts';
+import { PromptRuns } from './prompt-runs.svelte.ts';
+import { forgetSaved } from './session-saving.svelte.ts';
+
+/** Something to tell the person, at the edge of the window until they close it. */
+export interface Notice {
+  readonly id: number;
+  readonly kind: 'error' | 'warning' | 'info';
+  readonly text: string;
+}
+
+export type Page = 'start' | 'heads' | 'sinks' | 'calibrate' | 'circuits' | 'report';
+
+/** How far opening a checkpoint is. */
+export interface Opening {
+  readonly name: string;
+  readonly stage: string;
+  readonly done?: number;
+}
+
+/**
+ * What the whole interface looks at: the session (everything a person did, one immutable document), the open checkpoint, and the work in
+ * progress. Views change the session through `change` (a step that can be undone) or `look` (where one looks; no step).
+ */
+export class WorkbenchState {
+  readonly shell: Shell;
+  readonly engine: EngineClient;
+  readonly jobs = new Jobs();
+  readonly runs: PromptRuns;
+  session = $state.raw<SessionDocument>(emptySession());
+  checkpoint = $state.raw<OpenSummary | null>(null);
+  source = $state.raw<CheckpointSource | null>(null);
+  opening = $state.raw<Opening | null>(null);
+  notices = $state.raw<readonly Notice[]>([]);
+  undoLabel = $state<string | undefined>(undefined);
+  redoLabel = $state<string | undefined>(undefined);
+  /** What of the interface is open on top: the palette, the list of shortcuts. */
+  overlay = $state<'palette' | 'shortcuts' | null>(null);
+  private readonly history = new History<SessionDocument>();
+  private lastNotice = 0;
+
+  constructor(shell: Shell, engine: EngineClient) {
+    this.shell = shell;
+    this.engine = engine;
+    this.runs = new PromptRuns(this);
+  }
+
+  get page(): Page {
+    return this.checkpoint ? (this.session.view.page as Page) : 'start';
+  }
+
+  /** A step of the analysis: undone and redone by its label. Steps with the same `merge` that follow one another become one. */
+  change(
+    label: string,
+    recipe: (session: SessionDocument) => Partial<SessionDocument>,
+    merge?: string,
+  ): void {
+    const before = this.session;
+    const after = { ...before, ...recipe(before) };
+    this.history.push({ label, before, after }, merge);
+    this.session = after;
+    this.noteHistory();
+  }
+
+  /** Where a person looks: kept in the session, but no step to undo. */
+  look(view: Partial<SessionDocument['view']>): void {
+    this.session = { ...this.session, view: { ...this.session.view, ...view } };
+  }
+
+  /** The kept state of one view. */
+  viewState<T>(name: string, initial: T): T {
+    return (this.session.view.views[name] as T | undefined) ?? initial;
+  }
+
+  lookView(name: string, state: unknown): void {
+    this.look({ views: { ...this.session.view.views, [name]: state } });
+  }
+
+  undo(): void {
+    this.goTo(this.history.undo());
+  }
+
+  redo(): void {
+    this.goTo(this.history.redo());
+  }
+
+  /** Steps leave open where one looks. */
+  private goTo(session: SessionDocument | undefined): void {
+    if (session) this.session = { ...session, view: this.session.view };
+    this.noteHistory();
+  }
+
+  private noteHistory(): void {
+    this.undoLabel = this.history.undoLabel;
+    this.redoLabel = this.history.redoLabel;
+  }
+
+  notify(kind: Notice['kind'], text: string): void {
+    this.notices = [...this.notices.slice(-4), { id: ++this.lastNotice, kind, text }];
+  }
+
+  dismiss(id: number): void {
+    this.notices = this.notices.filter((notice) => notice.id !== id);
+  }
+
+  /** Shows an error that has no better place; a cancelled piece of work is none. */
+  report(error: unknown): void {
+    if (isCancelled(error)) return;
+    this.notify('error', error instanceof Error ? error.message : String(error));
+  }
+
+  /**
+   * Opens a checkpoint and starts a new session on it, or goes on with `session`.
+   * @throws HeadscopeError what opening throws; the checkpoint that was open stays open when the new one cannot be read
+   */
+  async open(source: CheckpointSource, session?: SessionDocument, device?: SessionDevice): Promise<void> {
+    const before = this.checkpoint;
+    this.opening = { name: source.name, stage: 'reading' };
+    try {
+      const wanted = device ?? session?.device ?? this.session.device ?? undefined;
+      const summary = await this.jobs.run(`Opening ${source.name}`, (job) =>
+        this.engine.call(
+          'open',
+          { source, device: wanted },
+          {
+            signal: job.signal,
+            onProgress: ({ stage, done }) => {
+              this.opening = { name: source.name, stage, done };
+              job.progress(done, stage);
+            },
+          },
+        ),
+      );
+      this.source = source;
+      this.checkpoint = summary;
+      this.begin(session ?? this.fresh(source, summary), summary);
+    } catch (error) {
+      if (before === null || !isCancelled(error)) throw error;
+    } finally {
+      this.opening = null;
+    }
+  }
+
+  private fresh(source: CheckpointSource, summary: OpenSummary): SessionDocument {
+    const empty = emptySession();
+    return {
+      ...empty,
+      checkpoint: {
+        name: summary.inspect.model.name,
+        file: summary.inspect.model.file,
+        reference: this.shell.referenceOf(source),
+      },
+      prompts: summary.firstPrompts.map((prompt, i) => ({ id: `p${i + 1}`, ...prompt })),
+      active: summary.firstPrompts.length ? 'p1' : null,
+      compare: summary.firstPrompts.length > 1 ? 'p2' : null,
+      report: { title: `${summary.inspect.model.name}: what its attention heads do`, items: [] },
+    };
+  }
+
+  private begin(session: SessionDocument, summary: OpenSummary): void {
+    this.history.clear();
+    this.noteHistory();
+    this.session = { ...session, device: summary.device.kind };
+    this.runs.forget();
+    forgetSaved(this.session);
+    for (const note of summary.notes) this.notify('info', note);
+  }
+
+  /** Closes the checkpoint; the start page shows. */
+  async close(): Promise<void> {
+    await this.engine.call('close', {});
+    this.checkpoint = null;
+    this.source = null;
+    this.session = emptySession();
+    this.history.clear();
+    this.noteHistory();
+    this.runs.forget();
+    await this.shell.clearAutosave();
+  }
+
+  /** Puts the open checkpoint onto another device; the session goes on. */
+  async useDevice(device: SessionDevice): Promise<void> {
+    if (!this.source) throw new HeadscopeError('no-checkpoint', 'Open a checkpoint first.');
+    await this.open(this.source, { ...this.session, device });
+  }
+
+  /** After the engine stopped (a lost device, out of memory, killed): starts it again with the same checkpoint. */
+  async restart(device?: SessionDevice): Promise<void> {
+    this.engine.restart();
+    if (this.source) await this.open(this.source, { ...this.session, device: device ?? this.session.device });
+  }
+}
