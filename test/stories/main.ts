@@ -5,6 +5,7 @@ import GridStory from './GridStory.svelte';
 import PatternStory from './PatternStory.svelte';
 import TableStory from './TableStory.svelte';
 import TextStory from './TextStory.svelte';
+import ViewStory from './ViewStory.svelte';
 
 // Which story, and with what, is in the address: ?story=pattern&tokens=48&theme=dark
 const wish = new URLSearchParams(location.search);
@@ -14,5 +15,6 @@ const stories: Record<string, Component<{ wish: URLSearchParams }>> = {
   text: TextStory,
   table: TableStory,
   grid: GridStory,
+  view: ViewStory,
 };
 mount(stories[wish.get('story') ?? 'pattern'], { target: document.getElementById('app')!, props: { wish } });

@@ -18,7 +18,12 @@ export function storyTokens(length: number): PatternToken[] {
 export function storyPattern(length: number, seed: number): Float32Array {
   const random = seededRandom(seed);
   const values = new Float32Array(length * length);
-  const [sink, previous, far] = [2 + 4 * random.float(), 4 * random.float(), 5 * random.float()];
+  const room = Math.log(length);
+  const [sink, previous, far] = [
+    room * (0.6 + random.float()),
+    room * 1.4 * random.float(),
+    room * 1.6 * random.float(),
+  ];
   for (let q = 0; q < length; q++) {
     const target = random.int(q + 1);
     let sum = 0;

@@ -30,6 +30,9 @@ export interface HeadScene {
   readonly inks: Inks;
 }
 
+/** From this side of a square on (CSS pixels) it holds its value. */
+const WRITTEN = 28;
+
 type Box = readonly [x: number, y: number, width: number, height: number];
 
 function boxOf({ layout, seen }: HeadScene, layer: number, head: number): Box {
@@ -87,7 +90,7 @@ function drawHeaders(
 }
 
 function drawColours(context: CanvasRenderingContext2D, scene: HeadScene, present: readonly HeadRef[]): void {
-  const { scale, values, layout, inks, size } = scene;
+  const { scale, values, layout, inks, size, badges } = scene;
   const map = colourMap(scale.map);
   const empty = hatch(context, inks.line, size.ratio);
   context.font = `${layout.side >= 36 ? 11 : 10}px ${inks.sans}`;
@@ -99,7 +102,8 @@ function drawColours(context: CanvasRenderingContext2D, scene: HeadScene, presen
     const [x, y, width, height] = boxOf(scene, layer, head);
     context.fillStyle = index < COLOURS ? colourHex(map, index) : index === NOT_A_NUMBER ? '#ff00ff' : empty;
     context.fillRect(x, y, width, height);
-    if (value === null || index >= COLOURS || layout.side < 28) continue;
+    const struck = badges.get(headName({ layer, head })) === 'ablated';
+    if (value === null || index >= COLOURS || layout.side < WRITTEN || struck) continue;
     const text = shortValue(value);
     if (context.measureText(text).width > width - 3) continue;
     context.fillStyle = inkOn(map, index);
@@ -138,10 +142,12 @@ function drawPictures(
   const empty = hatch(context, inks.line, ratio);
   for (const { layer, head } of present) {
     const box = boxOf(scene, layer, head);
-    context.fillStyle = empty;
-    context.fillRect(...box);
     const cells = pictureOf?.(layer, head);
-    if (!cells || cells.rows === 0) continue;
+    if (!cells || cells.rows === 0) {
+      context.fillStyle = empty;
+      context.fillRect(...box);
+      continue;
+    }
     const [left, top, w, h] = box.map((length) => Math.round(length * ratio));
     paintCells(
       raster,
@@ -167,7 +173,7 @@ function drawSigns(context: CanvasRenderingContext2D, scene: HeadScene, { layer,
   const box = boxOf(scene, layer, head);
   if (badge === 'ablated') strike(context, box);
   else if (badge) tag(context, box, LETTERS[badge], inks);
-  if (outlined.has(name)) strokeOver(context, inset(box, 1.5), '#ff9d2e', 2);
+  if (outlined.has(name)) strokeOver(context, inset(box, selected.has(name) ? 4.5 : 1.5), '#ff9d2e', 2);
   if (selected.has(name)) {
     const [x, y, width, height] = inset(box, -0.5);
     context.lineWidth = 3;

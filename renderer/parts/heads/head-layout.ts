@@ -16,16 +16,22 @@ export type HeadMode = 'metric' | 'thumbnails';
 
 const LEFT = 40;
 const TOP = 20;
-/** Smallest and largest squares. */
-const SIDES = { metric: [18, 48], thumbnails: [28, 112] } as const;
+/** Smallest squares, those that are worth scrolling for, and largest. */
+const SIDES = { metric: [18, 30, 48], thumbnails: [24, 56, 112] } as const;
 /** Free pixels between two heads. */
 export const BETWEEN = 2;
 
-/** The largest squares with which all heads of a layer fit beside each other; below the smallest the grid scrolls. */
-export function headLayout(layers: number, columns: number, width: number, mode: HeadMode): HeadLayout {
-  const [smallest, largest] = SIDES[mode];
-  const fitting = Math.floor((width - LEFT - 2) / Math.max(1, columns));
-  const side = Math.max(smallest, Math.min(largest, fitting));
+/** The largest squares with which the grid fits; a grid of many layers scrolls rather than becoming small. */
+export function headLayout(
+  layers: number,
+  columns: number,
+  { width, height }: { readonly width: number; readonly height: number },
+  mode: HeadMode,
+): HeadLayout {
+  const [smallest, comfortable, largest] = SIDES[mode];
+  const across = Math.floor((width - LEFT - 2) / Math.max(1, columns));
+  const down = Math.floor((height - TOP - 2) / Math.max(1, layers));
+  const side = Math.max(smallest, Math.min(largest, across, Math.max(down, comfortable)));
   return {
     layers,
     columns,

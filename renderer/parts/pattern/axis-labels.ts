@@ -47,7 +47,7 @@ function drawLabel(
   [x, y]: readonly [number, number],
   upright: boolean,
   inks: Inks,
-  strong: string | undefined,
+  strong: { readonly ground: string; readonly ink: string } | undefined,
 ): void {
   context.save();
   context.translate(x, y);
@@ -58,14 +58,16 @@ function drawLabel(
   const direction = upright ? 1 : -1;
   const text = labels.texts[i];
   const textWidth = context.measureText(text).width;
-  if (strong !== undefined) {
-    const width = textWidth + context.measureText(labels.positions[i]).width + GAP + 6;
-    context.fillStyle = inks.surface;
-    context.fillRect(upright ? -3 : 3 - width, -LINE / 2, width, LINE);
+  if (strong) {
+    const width = textWidth + context.measureText(labels.positions[i]).width + GAP + 8;
+    context.beginPath();
+    context.roundRect(upright ? -4 : 4 - width, -LINE / 2 - 1, width, LINE + 2, 3);
+    context.fillStyle = strong.ground;
+    context.fill();
   }
-  context.fillStyle = strong ?? (labels.special[i] ? inks.inkFaint : inks.ink);
+  context.fillStyle = strong?.ink ?? (labels.special[i] ? inks.inkFaint : inks.ink);
   context.fillText(text, 0, 0.5);
-  context.fillStyle = strong ?? inks.inkFaint;
+  context.fillStyle = strong?.ink ?? inks.inkFaint;
   context.fillText(labels.positions[i], direction * (textWidth + GAP), 0.5);
   context.restore();
 }
@@ -108,9 +110,12 @@ export function drawStrongLabel(
   axis: Axis,
   i: number,
   inks: Inks,
-  colour: string,
+  kind: 'followed' | 'locked',
 ): void {
-  if (isSeen(axis, i)) drawLabel(context, axis.labels, i, placeOf(axis, i), axis.upright, inks, colour);
+  if (!isSeen(axis, i)) return;
+  const strong =
+    kind === 'followed' ? { ground: inks.accent, ink: inks.accentInk } : { ground: inks.line, ink: inks.ink };
+  drawLabel(context, axis.labels, i, placeOf(axis, i), axis.upright, inks, strong);
 }
 
 function isSeen({ cell, hidden, length }: Axis, i: number): boolean {

@@ -222,12 +222,12 @@ export function drawPointed(
   if (hover) drawCell(context, scene, hover, '#ffffff', 1.5);
   context.restore();
   if (locked && hover) {
-    drawStrongLabel(context, rowAxis, locked.query, inks, inks.inkSoft);
-    drawStrongLabel(context, columnAxis, locked.key, inks, inks.inkSoft);
+    drawStrongLabel(context, rowAxis, locked.query, inks, 'locked');
+    drawStrongLabel(context, columnAxis, locked.key, inks, 'locked');
   }
   if (followed) {
-    drawStrongLabel(context, rowAxis, followed.query, inks, inks.accent);
-    drawStrongLabel(context, columnAxis, followed.key, inks, inks.accent);
+    drawStrongLabel(context, rowAxis, followed.query, inks, 'followed');
+    drawStrongLabel(context, columnAxis, followed.key, inks, 'followed');
   }
 }
 
