@@ -52,6 +52,8 @@ export function blobSource(name: string, blob: Blob): ByteSource {
 
 /** The files beside a model, by names relative to the folder the user opened. Nothing outside that folder can be named. */
 export interface CheckpointFiles {
+  /** The folder's path, where there is a file system; the native runtime opens weights from there. */
+  readonly root?: string;
   /** @throws HeadscopeError `outside-folder`, `missing-file`, `not-a-file` */
   open(name: string): Promise<ByteSource>;
   /** Names of the regular files in the folder and its first-level subfolders. */

@@ -38,12 +38,11 @@ export interface FloatTensor {
   readonly data: Float32Array;
 }
 
-/** Where the bytes of a weight file are; `path` for the native runtime, `bytes` or `blob` where there are no files. */
+/** A file that holds weights. The native runtime opens it in the model's folder; others ask for its bytes. */
 export interface WeightFile {
   /** The name that the graph's external data refers to, relative to the checkpoint's folder. */
   readonly name: string;
   readonly bytes?: () => Promise<Uint8Array>;
-  readonly blob?: Blob;
 }
 
 /** A model ready for a runtime: a small serialised graph, and weights that stay where they were. */
@@ -73,5 +72,7 @@ export interface Device {
   readonly kind: DeviceKind;
   /** What a person sees: "CPU, onnxruntime-node 1.30.0, 2 threads". */
   readonly name: string;
+  /** True for WebGPU on a software adapter. */
+  readonly software?: boolean;
   createSession(model: RunnableModel): Promise<Session>;
 }

@@ -19,6 +19,8 @@ export interface OpenModel {
   readonly runner: Runner;
   /** How far the instrumented model's logits are from the unedited model's, max abs, on `tokens` sample tokens; undefined without logits. */
   readonly measured?: { readonly maxAbs: number; readonly tokens: number };
+  /** The prompt of that check with the unedited model's logits [tokens × vocab]; undefined without logits. */
+  readonly sample?: { readonly ids: readonly number[]; readonly logits: Float32Array };
   close(): Promise<void>;
 }
 
@@ -54,8 +56,7 @@ export function runnable(checkpoint: Checkpoint, model: Model): RunnableModel {
     name: source.name,
     bytes: () => source.read(0, source.size),
   }));
-  const root = (checkpoint.files as { root?: string }).root;
-  return { graph: writeModel(model), weights, folder: root };
+  return { graph: writeModel(model), weights, folder: checkpoint.files.root };
 }
 
 export function shapeOf(anatomy: Anatomy): ModelShape {
@@ -73,7 +74,7 @@ export function shapeOf(anatomy: Anatomy): ModelShape {
 }
 
 /** Token ids that exist in any vocabulary, for first runs. */
-function sampleIds(anatomy: Anatomy): number[] {
+export function sampleIds(anatomy: Anatomy): number[] {
   const vocab = anatomy.unembedding?.vocab ?? 100;
   const length = anatomy.fixed?.tokens ?? Math.min(12, anatomy.context ?? 12);
   return Array.from({ length }, (_, i) => Math.floor(((i + 1) * 7919) % vocab));
@@ -122,7 +123,8 @@ export async function openModel(checkpoint: Checkpoint, device: Device): Promise
       unembedFrozen: (vectors, to) => lenses.unembedFrozen(vectors, to),
       outputWeights: (layer, head) => weights.of(layer, head),
     };
-    return { checkpoint, device, runner, measured, close };
+    const sample = reference && { ids, logits: reference };
+    return { checkpoint, device, runner, measured, sample, close };
   } catch (error) {
     await close();
     throw error;
@@ -130,7 +132,7 @@ export async function openModel(checkpoint: Checkpoint, device: Device): Promise
 }
 
 /** Logits of the model as it is in the file, for one prompt: [tokens × vocab]. */
-async function plainLogits(
+export async function plainLogits(
   checkpoint: Checkpoint,
   device: Device,
   ids: readonly number[],

@@ -4,7 +4,7 @@ import type { NpyArray } from '../../report/index.ts';
 import { resolvePrompt, type ResolvedPrompt } from '../../text/resolve.ts';
 import { inspectDocument } from '../inspect.ts';
 import { labelledPrompts } from '../../analysis/calibration/score.ts';
-import { hashFiles } from '../node-hash.ts';
+import { hashFiles } from '../hash.ts';
 import { logitTolerance } from '../open.ts';
 import { taskAccuracy, type Task } from '../tasks.ts';
 import { VERSION } from '../version.ts';

@@ -1,0 +1,229 @@
+import { logSumExp, topTokens } from '../../../analysis/lens/distribution.ts';
+import { HeadscopeError } from '../../../errors.ts';
+import { runAll, type Edit, type HeadSummaries } from '../../../instrument/runner.ts';
+import type { FloatTensor } from '../../../runtime/device.ts';
+import { showTokens, type ShownToken } from '../../../text/prompt.ts';
+import { captureNpz, planCapture, type CapturePlan, type CaptureSettings } from '../../capture.ts';
+import type { EditSpec } from '../../session/schema.ts';
+import { areaMeans } from '../area-means.ts';
+import type { Engine } from '../engine.ts';
+import { resolveEdits, type EditContext, type ResolvedEdit } from '../resolve-edits.ts';
+import type { CallContext } from '../rpc.ts';
+
+/** A prompt to run, with edits of its own. */
+export interface RunRow {
+  /** Special tokens included. */
+  readonly ids: readonly number[];
+  readonly edits?: readonly Edit[];
+}
+
+/** A token that may come next. */
+export interface PredictedToken {
+  readonly id: number;
+  readonly token: string;
+  readonly logit: number;
+  readonly probability: number;
+}
+
+export interface OverviewRow {
+  readonly tokens: readonly ShownToken[];
+  /** The likeliest next tokens, likeliest first; null when the model has no logits. */
+  readonly top: readonly PredictedToken[] | null;
+  /** ln p of each token given those before it, [T − 1]; null without logits, or when they would take more than 64 MB. */
+  readonly logprobs: Float32Array | null;
+  /** −mean of `logprobs`, nats; null where they are, and for one token. */
+  readonly loss: number | null;
+  readonly summaries: HeadSummaries;
+  /** For each of the row's edits: max |after − before| of the tensor it edits. */
+  readonly changes: readonly number[];
+}
+
+/** Rows finished and rows in all. */
+export interface RowProgress {
+  readonly done: number;
+  readonly total: number;
+}
+
+/** Logits of every token are only fetched up to this many numbers a row. */
+const MOST_LOGITS = 1 << 24;
+
+const progressOf =
+  (onProgress: CallContext<RowProgress>['onProgress']) =>
+  (done: number, total: number): void =>
+    onProgress({ done, total });
+
+/** ln p of the tokens that did come, from logits [T × vocab]. */
+function nextLogprobs(logits: Float32Array, ids: readonly number[], vocab: number): Float32Array {
+  return Float32Array.from({ length: ids.length - 1 }, (_, t) => {
+    const row = logits.subarray(t * vocab, (t + 1) * vocab);
+    return row[ids[t + 1]] - logSumExp(row);
+  });
+}
+
+/**
+ * Runs prompts and says what the model predicts, how well it saw each prompt coming, and what every head does.
+ * @throws HeadscopeError what `Runner.run` throws; `no-effect` for an edit that changes nothing unless `allowNoEffect`
+ */
+export async function overview(
+  engine: Engine,
+  {
+    rows,
+    top = 10,
+    allowNoEffect = false,
+  }: { readonly rows: readonly RunRow[]; readonly top?: number; readonly allowNoEffect?: boolean },
+  { signal, onProgress }: CallContext<RowProgress>,
+): Promise<OverviewRow[]> {
+  const { runner, tokenizer } = engine.workbench();
+  const { vocab } = runner.shape;
+  const longest = Math.max(0, ...rows.map(({ ids }) => ids.length));
+  const all = vocab > 0 && longest * vocab <= MOST_LOGITS;
+  const results: OverviewRow[] = [];
+  await runner.run(
+    { rows, summaries: true, logits: vocab === 0 ? 'none' : all ? 'all' : 'last', allowNoEffect },
+    (row) => {
+      const { index, ids, logits, changes } = row;
+      const logprobs = all ? nextLogprobs(logits, ids, vocab) : null;
+      const last = all ? logits.subarray((ids.length - 1) * vocab) : logits;
+      results[index] = {
+        tokens: showTokens(tokenizer, ids),
+        top: vocab
+          ? topTokens(last, top).map(({ id, logit, logprob }) => ({
+              id,
+              token: tokenizer.token(id),
+              logit,
+              probability: Math.exp(logprob),
+            }))
+          : null,
+        logprobs,
+        loss: logprobs?.length ? -logprobs.reduce((sum, value) => sum + value, 0) / logprobs.length : null,
+        summaries: row.summaries(),
+        changes,
+      };
+    },
+    { signal, onProgress: progressOf(onProgress) },
+  );
+  return results;
+}
+
+export interface PatternArgs extends RunRow {
+  readonly layer: number;
+  /** Attention after the softmax (default), or the scores that go into it. */
+  readonly site?: 'pattern' | 'scores';
+  readonly allowNoEffect?: boolean;
+}
+
+async function layerValues(
+  engine: Engine,
+  { ids, edits, layer, site = 'pattern', allowNoEffect = false }: PatternArgs,
+  signal: AbortSignal,
+): Promise<FloatTensor> {
+  const [row] = await runAll(
+    engine.workbench().runner,
+    { rows: [{ ids, edits }], taps: [{ site, layers: [layer] }], logits: 'none', allowNoEffect },
+    { signal },
+  );
+  return row.tap(site, layer);
+}
+
+/** The attention of every head of one layer on a prompt, [heads, T, T]. @throws HeadscopeError `no-layer`, `no-site`, … */
+export function pattern(engine: Engine, args: PatternArgs, { signal }: CallContext): Promise<FloatTensor> {
+  return layerValues(engine, args, signal);
+}
+
+export interface Thumbnails {
+  /** Side of a picture in cells; a prompt shorter than asked keeps its own length. */
+  readonly size: number;
+  /** One per layer: [heads × size × size], row-major, each cell the mean attention of its area; null where no pattern can be captured. */
+  readonly layers: readonly (Float32Array | null)[];
+}
+
+/**
+ * A small picture of every head's attention, area means. Layer by layer, so that memory holds one layer's patterns at a time.
+ * @param args.size side of a picture in cells
+ */
+export async function thumbnails(
+  engine: Engine,
+  {
+    ids,
+    edits,
+    size,
+    allowNoEffect = false,
+  }: RunRow & { readonly size: number; readonly allowNoEffect?: boolean },
+  { signal, onProgress }: CallContext<RowProgress>,
+): Promise<Thumbnails> {
+  const { runner } = engine.workbench();
+  const { layers: count, sites } = runner.shape;
+  const side = Math.min(size, ids.length);
+  if (!(size >= 1))
+    throw new HeadscopeError('bad-size', `A picture of ${size} cells cannot be made; use at least 1.`);
+  const layers: (Float32Array | null)[] = [];
+  for (let layer = 0; layer < count; layer++) {
+    if (sites[layer].includes('pattern')) {
+      const { dims, data } = await layerValues(engine, { ids, edits, layer, allowNoEffect }, signal);
+      const [heads, tokens] = dims;
+      const small = new Float32Array(heads * side * side);
+      for (let head = 0; head < heads; head++)
+        small.set(
+          areaMeans(data.subarray(head * tokens * tokens, (head + 1) * tokens * tokens), tokens, side),
+          head * side * side,
+        );
+      layers.push(small);
+    } else layers.push(null);
+    onProgress({ done: layer + 1, total: count });
+  }
+  return { size: side, layers };
+}
+
+export interface CaptureArgs extends CaptureSettings {
+  readonly rows: readonly RunRow[];
+}
+
+/** What a capture would hold and how many bytes that is, without running anything. @throws HeadscopeError `no-layer`, `no-site`, `no-head` */
+export function capturePlan(engine: Engine, { rows, ...settings }: CaptureArgs): Promise<CapturePlan> {
+  return Promise.resolve().then(() => planCapture(engine.workbench().runner, rows, settings));
+}
+
+/** A file in the memory of a browser is held twice while it is saved; more than this is for the command line. */
+const MOST_CAPTURED = 2 ** 30;
+
+/** Activations of prompts as an .npz file. @throws HeadscopeError `too-large` above 1 GB, and what `capturePlan` and `Runner.run` throw */
+export async function capture(
+  engine: Engine,
+  { rows, ...settings }: CaptureArgs,
+  { signal, onProgress }: CallContext<RowProgress>,
+): Promise<{ npz: Uint8Array; plan: CapturePlan }> {
+  const { runner } = engine.workbench();
+  const { bytes } = planCapture(runner, rows, settings);
+  if (bytes > MOST_CAPTURED)
+    throw new HeadscopeError(
+      'too-large',
+      `This capture has ${(bytes / 2 ** 30).toFixed(1)} GB, more than the 1 GB that can be saved here. Choose fewer layers or heads, or use "headscope capture".`,
+    );
+  const chunks: Uint8Array[] = [];
+  const plan = await captureNpz(
+    runner,
+    rows,
+    settings,
+    (chunk) => {
+      chunks.push(chunk.slice());
+      return Promise.resolve();
+    },
+    { signal, onProgress: progressOf(onProgress) },
+  );
+  const npz = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    npz.set(chunk, at);
+    at += chunk.length;
+  }
+  return { npz, plan };
+}
+
+/** Edits as a person makes them, turned into edits of one prompt. @throws HeadscopeError as `resolveEdits` */
+export function resolve(
+  engine: Engine,
+  { specs, ...context }: EditContext & { readonly specs: readonly EditSpec[] },
+  { signal }: CallContext,
+): Promise<ResolvedEdit[]> {
+  return resolveEdits(engine.workbench().runner, specs, context, { signal });
+}

@@ -1,0 +1,93 @@
+import { HeadscopeError } from '../../errors.ts';
+import { quoted } from '../../onnx/quoted.ts';
+import type { ByteSource } from '../../onnx/source.ts';
+
+/** Small reads fetch this much and keep it: a graph is read in many small steps, one after the other. */
+const READ_AHEAD = 256 * 1024;
+
+const shorter = (name: string): HeadscopeError =>
+  new HeadscopeError(
+    'read-failed',
+    `${quoted(name)} became shorter or went away while it was read. Open the checkpoint again.`,
+    1,
+  );
+
+/** Reads a response of known length into one buffer, so that a weight file is in memory once and not twice. */
+async function readBody(response: Response, length: number, name: string): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  let done = 0;
+  for await (const chunk of chunksOf(response)) {
+    if (done + chunk.length > length) throw shorter(name);
+    bytes.set(chunk, done);
+    done += chunk.length;
+  }
+  if (done !== length) throw shorter(name);
+  return bytes;
+}
+
+async function* chunksOf(response: Response): AsyncGenerator<Uint8Array> {
+  const reader = response.body?.getReader();
+  for (;;) {
+    const part = await reader?.read();
+    if (!part || part.done) return;
+    yield part.value;
+  }
+}
+
+/**
+ * A file that the shell serves, read by ranges.
+ * @param size as the folder's index says; asked for when undefined
+ * @param missing the error when there is no such file
+ */
+export async function httpSource(
+  name: string,
+  url: string,
+  size: number | undefined,
+  request: typeof fetch,
+  missing: () => HeadscopeError,
+): Promise<ByteSource> {
+  const get = async (init: RequestInit): Promise<Response> => {
+    const response = await request(url, init).catch((cause: unknown) => {
+      throw new HeadscopeError(
+        'engine-stopped',
+        'The program that serves the files has ended. Start it again.',
+        1,
+        { cause },
+      );
+    });
+    if (response.ok) return response;
+    if (response.status === 416) throw shorter(name);
+    throw await refusal(response, missing);
+  };
+  const total = size ?? Number((await get({ method: 'HEAD' })).headers.get('content-length'));
+  const fetchRange = async (offset: number, length: number): Promise<Uint8Array> => {
+    if (length === 0) return new Uint8Array(0);
+    if (offset + length > total) throw shorter(name);
+    const response = await get({ headers: { range: `bytes=${offset}-${offset + length - 1}` } });
+    const whole = offset === 0 && length === total;
+    if (response.status !== 206 && !whole)
+      throw new HeadscopeError('read-failed', `${quoted(name)} is served without ranges.`, 1);
+    return readBody(response, length, name);
+  };
+  let window = { offset: 0, bytes: new Uint8Array(0) as Uint8Array };
+  return {
+    name,
+    size: total,
+    async read(offset, length) {
+      const start = offset - window.offset;
+      if (start >= 0 && start + length <= window.bytes.length)
+        return window.bytes.subarray(start, start + length);
+      if (length >= READ_AHEAD) return fetchRange(offset, length);
+      const ahead = Math.max(length, Math.min(READ_AHEAD, total - offset));
+      window = { offset, bytes: await fetchRange(offset, ahead) };
+      return window.bytes.subarray(0, length);
+    },
+  };
+}
+
+/** What the shell says of a file it does not serve. */
+async function refusal(response: Response, missing: () => HeadscopeError): Promise<HeadscopeError> {
+  const told = (await response.json().catch(() => null)) as { code?: unknown; message?: unknown } | null;
+  if (typeof told?.code !== 'string' || typeof told.message !== 'string') return missing();
+  return told.code === 'missing-file' ? missing() : new HeadscopeError(told.code, told.message);
+}
