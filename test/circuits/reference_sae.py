@@ -6,22 +6,27 @@ import os
 import torch
 import torch.nn.functional as F
 
-ROWS, WIDTH, LATENTS, STEPS, LR, LAMBDA = 24, 12, 10, 40, 1e-2, 0.02
+STEPS, LR, LAMBDA = 40, 1e-2, 0.02
+# Rows, width, latents: many latents for the error itself, few for the way by Gram matrices.
+MANY, FEW = (24, 12, 10), (40, 24, 6)
 
 
 def numbers(t):
     return [float(f"{v:.9g}") for v in t.detach().flatten().tolist()]
 
 
-def case(decoder_norm):
+def case(decoder_norm, shape):
     """decoder_norm: 'dimension' (the authors' code: rows of the [width, latents] weight) or 'latent' (dictionary vectors)."""
     torch.manual_seed(5)
-    x = torch.randn(ROWS, WIDTH) * 0.7 + 0.3
+    rows, width, latents = shape
+    x = torch.randn(rows, width) * 0.7 + 0.3
+    if latents < width / 2:
+        x = torch.randn(rows, 2) @ torch.randn(2, width) + 0.2 * x
     axis = 1 if decoder_norm == "dimension" else 0
-    encoder = torch.nn.Parameter(F.normalize(torch.randn(LATENTS, WIDTH), dim=1))
-    encoder_bias = torch.nn.Parameter(torch.empty(LATENTS).uniform_(-WIDTH ** -0.5, WIDTH ** -0.5))
-    decoder = torch.nn.Parameter(F.normalize(torch.randn(WIDTH, LATENTS), dim=axis))
-    bias = torch.nn.Parameter(torch.zeros(WIDTH))
+    encoder = torch.nn.Parameter(F.normalize(torch.randn(latents, width), dim=1))
+    encoder_bias = torch.nn.Parameter(torch.empty(latents).uniform_(-width ** -0.5, width ** -0.5))
+    decoder = torch.nn.Parameter(F.normalize(torch.randn(width, latents), dim=axis))
+    bias = torch.nn.Parameter(torch.zeros(width))
 
     def tangent(weight, dim):
         return lambda grad: grad - (grad * weight).sum(dim, keepdim=True) * weight / weight.norm(dim=dim, keepdim=True)
@@ -47,14 +52,14 @@ def case(decoder_norm):
         losses.append(loss.item())
     with torch.no_grad():
         f = torch.relu(F.linear(x - bias, encoder, encoder_bias))
-    return {"decoderNorm": decoder_norm, "start": start, "firstGradients": first, "losses": losses,
+    return {"decoderNorm": decoder_norm, "rows": rows, "width": width, "latents": latents, "start": start, "firstGradients": first, "losses": losses,
             "end": {"encoder": numbers(encoder), "encoderBias": numbers(encoder_bias), "decoder": numbers(decoder.t()), "bias": numbers(bias)},
             "codes": f.argmax(1).tolist(), "activations": numbers(f.max(1).values), "x": numbers(x)}
 
 
 if __name__ == "__main__":
-    out = {"rows": ROWS, "width": WIDTH, "latents": LATENTS, "steps": STEPS, "learningRate": LR, "lambda": LAMBDA,
-           "torch": torch.__version__, "cases": [case("dimension"), case("latent")]}
+    out = {"steps": STEPS, "learningRate": LR, "lambda": LAMBDA,
+           "torch": torch.__version__, "cases": [case(norm, shape) for shape in (MANY, FEW) for norm in ("dimension", "latent")]}
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "sae-reference.json"), "w") as fh:
         json.dump(out, fh)
         fh.write("\n")

@@ -17,6 +17,9 @@ import { wasmDevice } from '../../src/runtime/wasm.ts';
 type Parts = Record<'encoder' | 'encoderBias' | 'decoder' | 'bias', number[]>;
 interface Case {
   decoderNorm: 'dimension' | 'latent';
+  rows: number;
+  width: number;
+  latents: number;
   x: number[];
   start: Parts;
   end: Parts;
@@ -27,18 +30,15 @@ interface Case {
 }
 /** PyTorch autograd, torch.optim.Adam; made by reference_sae.py. */
 const reference = JSON.parse(readFileSync(new URL('sae-reference.json', import.meta.url), 'utf8')) as {
-  rows: number;
-  width: number;
-  latents: number;
   steps: number;
   learningRate: number;
   lambda: number;
   cases: Case[];
 };
-const { rows, width, latents, steps, learningRate, lambda } = reference;
+const { steps, learningRate, lambda } = reference;
 const cpu = nodeDevice('cpu', { threads: 1 });
 
-const parameters = (parts: Parts): SaeParameters => ({
+const parameters = ({ latents, width }: Case, parts: Parts): SaeParameters => ({
   latents,
   width,
   encoder: Float32Array.from(parts.encoder),
@@ -52,62 +52,74 @@ const worst = (got: ArrayLike<number>, want: ArrayLike<number>) =>
 /** A device whose graphs are built as for WebGPU, one step a call, but run on the CPU. */
 const stepByStep: Device = { ...cpu, kind: 'webgpu' };
 
-describe.each(reference.cases)('SAE training against PyTorch autograd, unit norm per $decoderNorm', (c) => {
-  const training = { rows, width, latents, lambda, learningRate, epochs: steps, decoderNorm: c.decoderNorm };
-  const x = Float32Array.from(c.x);
-
-  it('first step moves along the same gradients', async () => {
-    const session = await cpu.createSession({ graph: trainingGraph(training, false), weights: [] });
-    const feeds: Record<string, Tensor> = {
-      x: { type: 'float32', dims: [rows, width], data: x },
-      schedule: { type: 'float32', dims: [1, 2], data: adamSchedule(0, 1, learningRate) },
+describe.each(reference.cases)(
+  'SAE training against PyTorch autograd, $latents latents, unit norm per $decoderNorm',
+  (c) => {
+    const { rows, width, latents } = c;
+    const training = {
+      rows,
+      width,
+      latents,
+      lambda,
+      learningRate,
+      epochs: steps,
+      decoderNorm: c.decoderNorm,
     };
-    for (const name of STATE_NAMES) {
-      const dims = stateDims(name, training);
-      const data = c.start[name as keyof Parts] ?? new Array<number>(dims.reduce((a, b) => a * b)).fill(0);
-      feeds[name] = { type: 'float32', dims, data: Float32Array.from(data) };
-    }
-    // After the first step Adam's first moment, kept without its factor 1 − β1, is the gradient itself.
-    const names = Object.keys(c.firstGradients) as (keyof Parts)[];
-    const out = await session.run(
-      feeds,
-      names.map((name) => `out.${name}.m`),
-    );
-    for (const name of names) {
-      const scale = Math.max(...c.firstGradients[name].map(Math.abs));
-      expect(worst(out[`out.${name}.m`].data as Float32Array, c.firstGradients[name]) / scale).toBeLessThan(
-        2e-6,
+    const x = Float32Array.from(c.x);
+
+    it('first step moves along the same gradients', async () => {
+      const session = await cpu.createSession({ graph: trainingGraph(training, false), weights: [] });
+      const feeds: Record<string, Tensor> = {
+        x: { type: 'float32', dims: [rows, width], data: x },
+        schedule: { type: 'float32', dims: [1, 2], data: adamSchedule(0, 1, learningRate) },
+      };
+      for (const name of STATE_NAMES) {
+        const dims = stateDims(name, training);
+        const data = c.start[name as keyof Parts] ?? new Array<number>(dims.reduce((a, b) => a * b)).fill(0);
+        feeds[name] = { type: 'float32', dims, data: Float32Array.from(data) };
+      }
+      // After the first step Adam's first moment, kept without its factor 1 − β1, is the gradient itself.
+      const names = Object.keys(c.firstGradients) as (keyof Parts)[];
+      const out = await session.run(
+        feeds,
+        names.map((name) => `out.${name}.m`),
       );
-    }
-    await session.release();
-  });
-
-  it.each([
-    ['the Loop graph natively', () => Promise.resolve(cpu)],
-    ['one step a call', () => Promise.resolve(stepByStep)],
-    ['the Loop graph in WebAssembly', () => wasmDevice({ threads: 1 })],
-  ])('%s gives the loss curve and the parameters', async (_, device) => {
-    const trainer = await SaeTrainer.create(await device(), training);
-    const seen: number[] = [];
-    const { losses, parameters: end } = await trainer.train(x, parameters(c.start), {
-      epochsPerRun: 7,
-      onProgress: (epoch) => seen.push(epoch),
+      for (const name of names) {
+        const scale = Math.max(...c.firstGradients[name].map(Math.abs));
+        expect(worst(out[`out.${name}.m`].data as Float32Array, c.firstGradients[name]) / scale).toBeLessThan(
+          2e-6,
+        );
+      }
+      await session.release();
     });
-    await trainer.release();
-    expect(worst(losses, c.losses)).toBeLessThan(1e-5 * c.losses[0]);
-    for (const name of ['encoder', 'encoderBias', 'decoder', 'bias'] as const)
-      expect(worst(end[name], c.end[name])).toBeLessThan(2e-4);
-    expect(seen.at(-1)).toBe(steps);
-    expect(losses[steps - 1]).toBeLessThan(losses[0] / 2);
-  });
 
-  it('gives the same codes and activations', async () => {
-    const codes = await encode(cpu, parameters(c.end), x, 2);
-    expect(codes.prompts).toBe(rows / 2);
-    expect([...codes.code]).toEqual(c.codes);
-    expect(worst(codes.activation, c.activations)).toBeLessThan(1e-5);
-  });
-});
+    it.each([
+      ['the Loop graph natively', () => Promise.resolve(cpu)],
+      ['one step a call', () => Promise.resolve(stepByStep)],
+      ['the Loop graph in WebAssembly', () => wasmDevice({ threads: 1 })],
+    ])('%s gives the loss curve and the parameters', async (_, device) => {
+      const trainer = await SaeTrainer.create(await device(), training);
+      const seen: number[] = [];
+      const { losses, parameters: end } = await trainer.train(x, parameters(c, c.start), {
+        epochsPerRun: 7,
+        onProgress: (epoch) => seen.push(epoch),
+      });
+      await trainer.release();
+      expect(worst(losses, c.losses)).toBeLessThan(1e-5 * c.losses[0]);
+      for (const name of ['encoder', 'encoderBias', 'decoder', 'bias'] as const)
+        expect(worst(end[name], c.end[name])).toBeLessThan(2e-4);
+      expect(seen.at(-1)).toBe(steps);
+      expect(losses[steps - 1]).toBeLessThan(losses[0] / 2);
+    });
+
+    it('gives the same codes and activations', async () => {
+      const codes = await encode(cpu, parameters(c, c.end), x, 2);
+      expect(codes.prompts).toBe(rows / 2);
+      expect([...codes.code]).toEqual(c.codes);
+      expect(worst(codes.activation, c.activations)).toBeLessThan(1e-5);
+    });
+  },
+);
 
 describe('SAE training', () => {
   const shape = {

@@ -1,4 +1,5 @@
 import { GraphBuilder } from '../../onnx/build.ts';
+import { errorProducts, errorScale, type Rows } from './sae-error.ts';
 
 /** What is fixed when the training graph is written. */
 export interface SaeGraphShape {
@@ -43,12 +44,13 @@ type State = Record<ParameterName, Slot>;
 function step(
   g: GraphBuilder,
   shape: SaeGraphShape,
-  x: string,
+  given: Rows,
   state: State,
   rate: string,
   epsilon: string,
 ): { state: State; loss: string } {
   const { rows, width, lambda } = shape;
+  const { x } = given;
   const w = state.encoder.value;
   const d = state.decoder.value;
   const b = state.bias.value;
@@ -57,33 +59,24 @@ function step(
   const add = (p: string, q: string) => g.op('Add', [p, q]);
   const column = (p: string) => g.axes('Unsqueeze', p, [1]);
   const row = (p: string) => g.axes('Unsqueeze', p, [0]);
-  const bColumn = column(b);
 
+  // Activations are [latents, rows], so that no product has to turn a large matrix.
   // (x − b)·Wᵀ + be = x·Wᵀ + (be − W·b): x is never copied to be shifted.
-  const shift = sub(state.encoderBias.value, g.axes('Squeeze', g.op('MatMul', [w, bColumn]), [1]));
-  const pre = g.op('Gemm', [x, w, shift], { transB: 1 });
-  const f = g.op('Relu', [pre]);
-  const error = sub(g.op('Gemm', [f, d, b]), x);
+  const shift = sub(column(state.encoderBias.value), g.op('MatMul', [w, column(b)]));
+  const f = g.op('Relu', [g.op('Gemm', [w, x, shift], { transB: 1 })]);
+  const fSum = g.reduce('ReduceSum', f, [1]);
+  const error = errorProducts(g, shape, given, { f, fSum, d, b });
+  const { gradF, gradDecoder } = error;
+  const l1 = g.op('ReduceSum', [fSum], { keepdims: 0 });
+  const loss = add(mul(error.squares, g.float(1 / (rows * width))), mul(l1, g.float(lambda / rows)));
 
-  const squares = g.op('ReduceSumSquare', [error], { keepdims: 0 });
-  const l1 = g.reduce('ReduceSum', f, [0, 1], false);
-  const loss = add(mul(squares, g.float(1 / (rows * width))), mul(l1, g.float(lambda / rows)));
-
-  // d loss / d x̂ = error·2/(rows·width); the factor rides on the matrix products.
-  const alpha = { float: 2 / (rows * width) };
-  const gradDecoder = g.op('Gemm', [f, error], { transA: 1, alpha });
-  const gradF = g.op('Gemm', [error, d, g.float(lambda / rows)], { transB: 1, alpha });
   const active = g.op('Cast', [g.op('Greater', [f, g.float(0)])], { to: 1 });
   const gradPre = mul(gradF, active);
-  const gradEncoderBias = g.reduce('ReduceSum', gradPre, [0], false);
-  // dW = dpreᵀ·(x − b), again without x − b.
-  const gradEncoder = sub(
-    g.op('Gemm', [gradPre, x], { transA: 1 }),
-    g.op('MatMul', [column(gradEncoderBias), row(b)]),
-  );
-  const viaDecoder = mul(g.reduce('ReduceSum', error, [0], false), g.float(2 / (rows * width)));
-  const viaEncoder = g.axes('Squeeze', g.op('MatMul', [row(gradEncoderBias), w]), [0]);
-  const gradBias = sub(viaDecoder, viaEncoder);
+  const gradEncoderBias = g.reduce('ReduceSum', gradPre, [1]);
+  // dW = dpre·(x − b), again without x − b.
+  const gradEncoder = sub(g.op('MatMul', [gradPre, x]), mul(gradEncoderBias, row(b)));
+  const viaEncoder = g.axes('Squeeze', g.op('Gemm', [gradEncoderBias, w], { transA: 1 }), [0]);
+  const gradBias = sub(mul(error.sum, g.float(errorScale(shape))), viaEncoder);
 
   const decoderAxis = decoderNormAxis(shape.decoderNorm);
   const tangent = (gradient: string, value: string, axis: number) =>
@@ -103,7 +96,7 @@ function step(
     loss,
     state: {
       encoder: { ...encoder, value: unit(encoder.value, 1) },
-      encoderBias: adam(state.encoderBias, gradEncoderBias),
+      encoderBias: adam(state.encoderBias, g.axes('Squeeze', gradEncoderBias, [1])),
       decoder: { ...decoder, value: unit(decoder.value, decoderAxis) },
       bias: adam(state.bias, gradBias),
     },
@@ -140,10 +133,15 @@ export function trainingGraph(shape: SaeGraphShape, loop: boolean): Uint8Array {
   const schedule = g.input('schedule', 'float32', ['steps', 2]);
   for (const name of STATE_NAMES) g.input(name, 'float32', stateDims(name, shape));
 
+  const given: Rows = {
+    x,
+    sum: g.reduce('ReduceSum', x, [0], false),
+    squares: g.op('ReduceSumSquare', [x], { keepdims: 0 }),
+  };
   const one = (b: GraphBuilder, index: string, state: State) => {
     const rates = b.op('Gather', [schedule, index], { axis: 0 });
     const at = (i: number) => b.op('Gather', [rates, b.int(i)], { axis: 0 });
-    return step(b, shape, x, state, at(0), at(1));
+    return step(b, shape, given, state, at(0), at(1));
   };
   let finals: string[];
   let losses: string;
