@@ -87,6 +87,12 @@ export class WorkbenchState {
     this.look({ views: { ...this.session.view.views, [name]: state } });
   }
 
+  /** Notes the hashes of the open checkpoint's files; no step. */
+  identify(hashes: NonNullable<NonNullable<SessionDocument['checkpoint']>['hashes']>): void {
+    const { checkpoint } = this.session;
+    if (checkpoint) this.session = { ...this.session, checkpoint: { ...checkpoint, hashes } };
+  }
+
   undo(): void {
     this.goTo(this.history.undo());
   }
@@ -95,9 +101,10 @@ export class WorkbenchState {
     this.goTo(this.history.redo());
   }
 
-  /** Steps leave open where one looks. */
+  /** Steps leave open where one looks, and what is known of the checkpoint. */
   private goTo(session: SessionDocument | undefined): void {
-    if (session) this.session = { ...session, view: this.session.view };
+    const { view, checkpoint, device } = this.session;
+    if (session) this.session = { ...session, view, checkpoint, device };
     this.noteHistory();
   }
 
@@ -161,7 +168,13 @@ export class WorkbenchState {
         file: summary.inspect.model.file,
         reference: this.shell.referenceOf(source),
       },
-      prompts: summary.firstPrompts.map((prompt, i) => ({ id: `p${i + 1}`, ...prompt })),
+      prompts: summary.firstPrompts.map(({ text, label, answers, distractors }, i) => ({
+        id: `p${i + 1}`,
+        text,
+        label,
+        answers: [...answers],
+        distractors: [...distractors],
+      })),
       active: summary.firstPrompts.length ? 'p1' : null,
       compare: summary.firstPrompts.length > 1 ? 'p2' : null,
       report: { title: `${summary.inspect.model.name}: what its attention heads do`, items: [] },

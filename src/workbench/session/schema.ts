@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { FigureSchema } from '../../report/figure-schema.ts';
+import { FigureContextSchema } from '../../report/schema-parts.ts';
 import { TableSchema } from '../../report/table-schema.ts';
 
 export const SESSION_SCHEMA = 'headscope-session';
@@ -105,8 +106,8 @@ const ReportItemSchema = v.object({
     v.object({ type: v.literal('table'), table: TableSchema }),
     v.object({ type: v.literal('text'), title: v.string(), text: v.string() }),
   ]),
-  /** Token texts of the prompt it was made from. */
-  prompt: v.optional(v.string()),
+  /** What it was made with: prompt, device, settings, measured error. */
+  context: v.optional(FigureContextSchema),
 });
 
 const CheckpointSchema = v.object({
@@ -114,7 +115,13 @@ const CheckpointSchema = v.object({
   file: v.string(),
   /** How the shell finds it again; absent for files dropped into a browser. */
   reference: v.optional(v.string()),
-  sha256: v.optional(v.string()),
+  /** Every file of the model with its own hash, and one hash over all; absent until they were hashed. */
+  hashes: v.optional(
+    v.object({
+      files: v.array(v.object({ name: v.string(), bytes: index, sha256: v.string() })),
+      sha256: v.string(),
+    }),
+  ),
 });
 
 const ViewSchema = v.object({
