@@ -1,7 +1,7 @@
 import { untrack } from 'svelte';
 import { SvelteMap } from 'svelte/reactivity';
 import type { EncodedPrompt } from '../../src/text/prompt.ts';
-import type { WhatIf } from '../../src/workbench/engine/commands/what-if.ts';
+import type { WhatIf, WhatIfQuestion } from '../../src/workbench/engine/commands/what-if.ts';
 import type { EditSpec, PromptEntry } from '../../src/workbench/session/schema.ts';
 import { isCancelled } from './jobs.svelte.ts';
 import type { WorkbenchState } from './workbench.svelte.ts';
@@ -12,6 +12,8 @@ export interface PromptRun {
   readonly result?: WhatIf;
   /** What `result` was made from; while it differs from what is asked, the result is of the moment before. */
   readonly key?: string;
+  /** The question that `result` answers. */
+  readonly question?: WhatIfQuestion;
   readonly running: boolean;
   readonly error?: string;
 }
@@ -128,7 +130,7 @@ export class PromptRuns {
       if (!question) next = { encoded: run.encoded, running: false };
       else if (run.key !== key || run.error !== undefined) {
         const result = await this.workbench.engine.call('whatIf', question);
-        next = { encoded: this.of(id).encoded, result, key, running: false };
+        next = { encoded: this.of(id).encoded, result, key, question, running: false };
       }
     } catch (error) {
       if (!isCancelled(error)) next = { ...this.of(id), running: false, error: (error as Error).message };

@@ -1,5 +1,10 @@
+import * as calibrate from './commands/calibrate.ts';
 import * as checkpoint from './commands/checkpoint.ts';
+import * as heads from './commands/heads.ts';
+import * as prompts from './commands/prompts.ts';
+import * as report from './commands/report.ts';
 import * as run from './commands/run.ts';
+import * as sinks from './commands/sinks.ts';
 import * as whatIf from './commands/what-if.ts';
 
 /** Everything the engine can be asked for; the caller's types come from here. */
@@ -18,8 +23,20 @@ export const commands = {
   capturePlan: run.capturePlan,
   capture: run.capture,
   resolve: run.resolve,
+  reportPage: report.reportPage,
+  reportZip: report.reportZip,
+  fullReport: report.fullReport,
   whatIf: whatIf.whatIf,
   editedPattern: whatIf.editedPattern,
+  sinks: sinks.sinks,
+  redistribution: calibrate.redistribution,
+  searchHeads: calibrate.searchHeads,
+  calibratedModel: calibrate.calibratedModel,
+  answerTokens: prompts.answerTokens,
+  promptSet: prompts.promptSet,
+  headProfile: heads.headProfile,
+  headAttribution: heads.headAttribution,
+  ablationEffects: heads.ablationEffects,
 };
 
 export type EngineCommands = typeof commands;
