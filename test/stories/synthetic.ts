@@ -21,8 +21,8 @@ export function storyPattern(length: number, seed: number): Float32Array {
   const room = Math.log(length);
   const [sink, previous, far] = [
     room * (0.6 + random.float()),
-    room * 1.4 * random.float(),
-    room * 1.6 * random.float(),
+    room * (0.6 + 0.8 * random.float()),
+    room * (0.5 + random.float()),
   ];
   for (let q = 0; q < length; q++) {
     const target = random.int(q + 1);

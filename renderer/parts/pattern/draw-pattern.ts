@@ -218,8 +218,8 @@ export function drawPointed(
   context.clip();
   const followed = hover ?? locked;
   if (followed) drawCross(context, scene, followed);
-  if (locked) drawCell(context, scene, locked, inks.accent, 2);
-  if (hover) drawCell(context, scene, hover, '#ffffff', 1.5);
+  if (locked) drawCell(context, scene, locked, inks.accent);
+  if (hover) drawCell(context, scene, hover);
   context.restore();
   if (locked && hover) {
     drawStrongLabel(context, rowAxis, locked.query, inks, 'locked');
@@ -255,17 +255,20 @@ function drawCross(
   }
 }
 
-/** A frame around a cell, never smaller than an eye finds. */
+/** A frame around a cell, never smaller than an eye finds; a colour within the frame tells what it is. */
 function drawCell(
   context: CanvasRenderingContext2D,
   { view, ...scene }: PatternScene,
   { query, key }: Cell,
-  colour: string,
-  width: number,
+  colour?: string,
 ): void {
   const { left, top } = cornerOf(scene.rowLabels, scene.columnLabels);
   const side = Math.max(7, view.cell);
   const x = left + (key + 0.5) * view.cell - view.x - side / 2;
   const y = top + (query + 0.5) * view.cell - view.y - side / 2;
-  strokeOver(context, [x, y, side, side], colour, width);
+  strokeOver(context, [x, y, side, side], '#ffffff', colour ? 3.5 : 1.5);
+  if (!colour) return;
+  context.lineWidth = 2;
+  context.strokeStyle = colour;
+  context.strokeRect(x, y, side, side);
 }

@@ -60,15 +60,16 @@ function spans(origin: number, size: number, count: number, low: number, high: n
   const length = Math.max(0, to - from);
   const first = new Int32Array(length);
   const last = new Int32Array(length);
-  const at = (pixel: number): number => Math.min(count - 1, Math.max(0, Math.floor((pixel - origin) / size)));
+  const at = (place: number): number => Math.floor((place - origin) / size);
+  const held = (cell: number): number => Math.min(count - 1, Math.max(0, cell));
   for (let i = 0; i < length; i++) {
+    const pixel = from + i;
     if (size < 1) {
-      first[i] = at(from + i);
-      last[i] = Math.max(first[i], at(from + i + 1 - 1e-6));
+      first[i] = held(at(pixel));
+      last[i] = Math.max(first[i], held(at(pixel + 1 - 1e-6)));
     } else {
-      const cell = at(from + i + 0.5);
-      const end = gap && at(from + i + 1.5) !== cell;
-      first[i] = last[i] = end ? -1 : cell;
+      const cell = at(pixel + 0.5);
+      first[i] = last[i] = gap && at(pixel + 1.5) !== cell ? -1 : held(cell);
     }
   }
   return { from, first, last };
