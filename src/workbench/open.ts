@@ -91,7 +91,7 @@ export async function openModel(checkpoint: Checkpoint, device: Device): Promise
   const runs = anatomy.inputs.every((input) => input.role !== 'unknown') && (anatomy.fixed?.batch ?? 1) === 1;
   const reference = anatomy.unembedding && runs ? await plainLogits(checkpoint, device, ids) : undefined;
   const instrumented = instrument(model, anatomy);
-  const session = await device.createSession(runnable(checkpoint, instrumented.model));
+  const session = untilReleased(await device.createSession(runnable(checkpoint, instrumented.model)));
   const engine: Engine = {
     anatomy,
     instrumented,
@@ -129,6 +129,32 @@ export async function openModel(checkpoint: Checkpoint, device: Device): Promise
     await close();
     throw error;
   }
+}
+
+/** A session that is released only when nothing runs on it, and refuses work from then on. */
+function untilReleased(session: Session): Session {
+  const running = new Set<Promise<unknown>>();
+  let released = false;
+  return {
+    inputNames: session.inputNames,
+    outputNames: session.outputNames,
+    async run(feeds, fetches) {
+      if (released)
+        throw new HeadscopeError('cancelled', 'The checkpoint was closed while it was being run.', 1);
+      const run = session.run(feeds, fetches);
+      running.add(run);
+      try {
+        return await run;
+      } finally {
+        running.delete(run);
+      }
+    },
+    async release() {
+      released = true;
+      await Promise.allSettled(running);
+      await session.release();
+    },
+  };
 }
 
 /** Logits of the model as it is in the file, for one prompt: [tokens × vocab]. */

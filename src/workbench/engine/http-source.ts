@@ -2,8 +2,11 @@ import { HeadscopeError } from '../../errors.ts';
 import { quoted } from '../../onnx/quoted.ts';
 import type { ByteSource } from '../../onnx/source.ts';
 
-/** Small reads fetch this much and keep it: a graph is read in many small steps, one after the other. */
-const READ_AHEAD = 256 * 1024;
+/** Small reads fetch whole pages and keep the last ones: a graph is read in many small steps that go back and forth. */
+const PAGE = 64 * 1024;
+const KEPT_PAGES = 128;
+/** Longer reads are of weights, which are read once. */
+const LONGEST_PAGED = 2 * PAGE;
 
 const shorter = (name: string): HeadscopeError =>
   new HeadscopeError(
@@ -61,26 +64,37 @@ export async function httpSource(
   };
   const total = size ?? Number((await get({ method: 'HEAD' })).headers.get('content-length'));
   const fetchRange = async (offset: number, length: number): Promise<Uint8Array> => {
-    if (length === 0) return new Uint8Array(0);
-    if (offset + length > total) throw shorter(name);
     const response = await get({ headers: { range: `bytes=${offset}-${offset + length - 1}` } });
     const whole = offset === 0 && length === total;
     if (response.status !== 206 && !whole)
       throw new HeadscopeError('read-failed', `${quoted(name)} is served without ranges.`, 1);
     return readBody(response, length, name);
   };
-  let window = { offset: 0, bytes: new Uint8Array(0) as Uint8Array };
+  const pages = new Map<number, Promise<Uint8Array>>();
+  const page = (index: number): Promise<Uint8Array> => {
+    const start = index * PAGE;
+    const kept = pages.get(index) ?? fetchRange(start, Math.min(PAGE, total - start));
+    pages.delete(index); // set again, it is the latest
+    pages.set(index, kept);
+    for (const old of pages.keys()) if (pages.size > KEPT_PAGES) pages.delete(old);
+    kept.catch(() => pages.delete(index));
+    return kept;
+  };
   return {
     name,
     size: total,
     async read(offset, length) {
-      const start = offset - window.offset;
-      if (start >= 0 && start + length <= window.bytes.length)
-        return window.bytes.subarray(start, start + length);
-      if (length >= READ_AHEAD) return fetchRange(offset, length);
-      const ahead = Math.max(length, Math.min(READ_AHEAD, total - offset));
-      window = { offset, bytes: await fetchRange(offset, ahead) };
-      return window.bytes.subarray(0, length);
+      if (offset + length > total) throw shorter(name);
+      if (length === 0) return new Uint8Array(0);
+      if (length > LONGEST_PAGED) return fetchRange(offset, length);
+      const first = Math.floor(offset / PAGE);
+      const last = Math.floor((offset + length - 1) / PAGE);
+      const parts = await Promise.all(Array.from({ length: last - first + 1 }, (_, i) => page(first + i)));
+      const start = offset - first * PAGE;
+      if (parts.length === 1) return parts[0].slice(start, start + length);
+      const joined = new Uint8Array(parts.length * PAGE);
+      parts.forEach((part, i) => joined.set(part, i * PAGE));
+      return joined.slice(start, start + length);
     },
   };
 }

@@ -1,4 +1,4 @@
-import { HeadscopeError, throwIfCancelled } from '../../errors.ts';
+import { HeadscopeError } from '../../errors.ts';
 import { runAll } from '../../instrument/runner.ts';
 import type { Device } from '../../runtime/device.ts';
 import type { Checkpoint } from '../checkpoint.ts';
@@ -12,11 +12,14 @@ export interface SelfTest {
   readonly reference: string;
   /** Unedited logits, or attention patterns when the model has no logits. */
   readonly compared: 'logits' | 'patterns';
-  /** Largest difference; null when the device could not run the model at all. */
+  /** Largest difference; null when there is nothing to compare. */
   readonly maxAbs: number | null;
   readonly tolerance: number;
+  /** `not-compared`: the reference device could not run the model. */
+  readonly verdict: 'same' | 'differs' | 'cannot-run' | 'not-compared';
+  /** Whether the device may be used. */
   readonly ok: boolean;
-  /** Why the device could not run the model. */
+  /** Why one of the two could not run the model. */
   readonly failure?: string;
 }
 
@@ -48,55 +51,60 @@ async function samplePatterns({ checkpoint, runner }: OpenModel): Promise<Float3
 
 /**
  * Compares a model on a device with the same model on the reference device: ONNX Runtime's WebGPU kernels have been wrong before.
- * @throws HeadscopeError what the reference device throws; `cancelled`
+ * When the reference cannot run the model, there is nothing to say against the device.
  */
-export async function selfTest(
-  opened: OpenModel,
-  checkpoint: Checkpoint,
-  reference: Device,
-  signal?: AbortSignal,
-): Promise<SelfTest> {
-  throwIfCancelled(signal);
-  const names = { device: opened.device.name, reference: reference.name };
-  if (opened.sample) {
-    const expected = await plainLogits(checkpoint, reference, opened.sample.ids);
-    const maxAbs = largestDifference(opened.sample.logits, expected);
-    const tolerance = logitTolerance(checkpoint);
-    return { ...names, compared: 'logits', maxAbs, tolerance, ok: maxAbs <= tolerance };
+export async function selfTest(opened: OpenModel, reference: Device): Promise<SelfTest> {
+  const { checkpoint, device } = opened;
+  const facts = factsOf(checkpoint, device, reference);
+  let maxAbs: number;
+  try {
+    maxAbs = opened.sample
+      ? largestDifference(opened.sample.logits, await plainLogits(checkpoint, reference, opened.sample.ids))
+      : await patternDifference(opened, reference);
+  } catch (error) {
+    if (!(error instanceof HeadscopeError)) throw error;
+    return { ...facts, maxAbs: null, verdict: 'not-compared', ok: true, failure: error.message };
   }
-  const other = await openModel(checkpoint, reference);
+  const ok = maxAbs <= facts.tolerance;
+  return { ...facts, maxAbs, verdict: ok ? 'same' : 'differs', ok };
+}
+
+async function patternDifference(opened: OpenModel, reference: Device): Promise<number> {
+  const other = await openModel(opened.checkpoint, reference);
   try {
     const expected = await samplePatterns(other);
     const found = await samplePatterns(opened);
-    const maxAbs = Math.max(...found.map((values, i) => largestDifference(values, expected[i])));
-    return {
-      ...names,
-      compared: 'patterns',
-      maxAbs,
-      tolerance: PATTERN_TOLERANCE,
-      ok: maxAbs <= PATTERN_TOLERANCE,
-    };
+    return Math.max(0, ...found.map((values, i) => largestDifference(values, expected[i])));
   } finally {
     await other.close();
   }
 }
 
-/** The outcome for a device that cannot run the model; other errors are thrown on. */
+function factsOf(
+  checkpoint: Checkpoint,
+  device: Device,
+  reference: Device,
+): Pick<SelfTest, 'device' | 'reference' | 'compared' | 'tolerance'> {
+  const hasLogits = checkpoint.anatomy.unembedding !== undefined;
+  return {
+    device: device.name,
+    reference: reference.name,
+    compared: hasLogits ? 'logits' : 'patterns',
+    tolerance: hasLogits ? logitTolerance(checkpoint) : PATTERN_TOLERANCE,
+  };
+}
+
+/** Errors that say that a device cannot run a model, though another may. */
+const CANNOT_RUN = new Set(['load-failed', 'run-failed', 'differs', 'not-a-number']);
+
+/** The outcome for a device that cannot run the model. @throws every other error */
 export function failedSelfTest(
   error: unknown,
   checkpoint: Checkpoint,
   device: Device,
   reference: Device,
 ): SelfTest {
-  const cannot = ['load-failed', 'run-failed', 'differs', 'not-a-number'];
-  if (!(error instanceof HeadscopeError) || !cannot.includes(error.code)) throw error;
-  return {
-    device: device.name,
-    reference: reference.name,
-    compared: checkpoint.anatomy.unembedding ? 'logits' : 'patterns',
-    maxAbs: null,
-    tolerance: logitTolerance(checkpoint),
-    ok: false,
-    failure: error.message,
-  };
+  if (!(error instanceof HeadscopeError) || !CANNOT_RUN.has(error.code)) throw error;
+  const facts = factsOf(checkpoint, device, reference);
+  return { ...facts, maxAbs: null, verdict: 'cannot-run', ok: false, failure: error.message };
 }

@@ -2,11 +2,12 @@ import { HeadscopeError, throwIfCancelled } from '../../../errors.ts';
 import type { Device, DeviceKind } from '../../../runtime/device.ts';
 import { encodePrompt, showTokens, type EncodedPrompt, type ShownToken } from '../../../text/prompt.ts';
 import type { PromptItem } from '../../../text/prompt-set.ts';
+import type { Checkpoint } from '../../checkpoint.ts';
 import { hashFiles, type FileHash } from '../../hash.ts';
 import { inspectDocument, type InspectDocument } from '../../inspect.ts';
 import { estimateMemory, type MemoryEstimate } from '../../memory.ts';
 import { logitTolerance, openModel, type OpenModel } from '../../open.ts';
-import { openCheckpointFiles } from '../../open-checkpoint.ts';
+import { openCheckpointFiles, type Workbench } from '../../open-checkpoint.ts';
 import { specialIds } from '../../special-ids.ts';
 import { bundledTasks, generatedTasks } from '../../tasks.ts';
 import type { DeviceInfo, Engine } from '../engine.ts';
@@ -82,7 +83,8 @@ export interface OpenArgs {
 }
 
 /**
- * Opens a checkpoint in the place of the one that is open. When it cannot be opened, the other stays open.
+ * Opens a checkpoint. When it cannot be read, the one that was open stays open; once it is read, the other is closed to make room.
+ * WebGPU is compared with the CPU first; when it is wrong, the CPU is used in its place.
  * @throws HeadscopeError `no-model`, `bad-onnx`, `no-heads`, `load-failed`, `differs`, `no-gpu`, `out-of-memory`, …
  */
 export async function open(
@@ -95,42 +97,41 @@ export async function open(
   const folder = await openFolder(source, engine.environment.request);
   const read = await openCheckpointFiles(source.name, folder, source.file);
   const { checkpoint } = read;
-  throwIfCancelled(signal);
-  const memory = estimateMemory(checkpoint);
-  onProgress({ stage: 'loading', done: 0.15, memory });
   const device = await engine.environment.device(wanted ?? (await bestDevice(engine, source)), source);
-  const notes = [...read.notes];
-  const load = async (): Promise<{ opened: OpenModel; test: SelfTest | null }> => {
-    if (device.kind !== 'webgpu') return { opened: await openModel(checkpoint, device), test: null };
-    const step = (stage: OpenStage, done: number): void => {
-      throwIfCancelled(signal);
-      onProgress({ stage, done });
-    };
-    return loadTested(engine, read.checkpoint, device, source, allowWrong, step);
+  throwIfCancelled(signal);
+  await engine.replace(undefined);
+  const memory = estimateMemory(checkpoint);
+  const step = (stage: OpenStage, done: number): void => {
+    throwIfCancelled(signal);
+    onProgress({ stage, done, memory });
   };
-  const { opened, test } = await load();
+  step('loading', 0.15);
+  const { opened, test } = await load(engine, checkpoint, { device, source, allowWrong, step });
+  const workbench = { ...read, opened, runner: opened.runner, source, close: () => opened.close() };
   try {
     throwIfCancelled(signal);
+    const summary = await summarise(workbench, memory, test);
+    await engine.replace(workbench);
+    return { ...summary, took: performance.now() - began };
   } catch (error) {
     await opened.close();
     throw error;
   }
-  if (test && !test.ok)
-    notes.push(
-      `${device.name} ${test.failure === undefined ? `gives other ${test.compared} than the CPU (by ${test.maxAbs?.toPrecision(2)}, at most ${test.tolerance} is allowed)` : 'cannot run this model'}; ${opened.device === device ? 'results on it are wrong' : `${opened.device.name} is used instead`}.`,
-    );
-  const workbench = { ...read, opened, runner: opened.runner, source, close: () => opened.close() };
-  await engine.replace(workbench);
-  const { tokenizer } = read;
+}
+
+/** What is said of an open checkpoint. */
+async function summarise(
+  workbench: Workbench,
+  memory: MemoryEstimate,
+  test: SelfTest | null,
+): Promise<Omit<OpenSummary, 'took'>> {
+  const { checkpoint, tokenizer, opened } = workbench;
+  const { device } = opened;
   const { bos, special } = specialIds(workbench);
   const roles = new Map(Object.entries(tokenizer.specials).map(([role, id]) => [id, role]));
   return {
-    inspect: inspectDocument(read),
-    device: {
-      kind: opened.device.kind,
-      name: opened.device.name,
-      software: opened.device.software === true,
-    },
+    inspect: inspectDocument(workbench),
+    device: { kind: device.kind, name: device.name, software: device.software === true },
     memory,
     measured: opened.measured ?? null,
     tolerance: logitTolerance(checkpoint),
@@ -144,38 +145,65 @@ export async function open(
       bos,
     },
     context: checkpoint.anatomy.context ?? null,
-    notes,
+    notes: [...workbench.notes, ...(test ? testNotes(test, device.name) : [])],
     selfTest: test,
     firstPrompts: await firstPrompts(workbench),
-    took: performance.now() - began,
   };
 }
 
-/** Loads onto WebGPU and compares with the CPU; onto the CPU when WebGPU is wrong. */
-async function loadTested(
+/** What a person is told of a self-test that did not go well. @param used the device that the model is on in the end */
+function testNotes(test: SelfTest, used: string): string[] {
+  const then = used === test.device ? 'Its results are wrong.' : `${used} is used instead.`;
+  switch (test.verdict) {
+    case 'same':
+      return [];
+    case 'not-compared':
+      return [`${test.device} could not be compared with the CPU: ${test.failure}`];
+    case 'cannot-run':
+      return [`${test.device} cannot run this model, so ${used} is used instead. ${test.failure}`];
+    case 'differs':
+      return [
+        `${test.device} gives ${test.compared} that differ from the CPU's by ${test.maxAbs?.toPrecision(2)}, where ${test.tolerance} is allowed. ${then}`,
+      ];
+  }
+}
+
+interface LoadPlan {
+  readonly device: Device;
+  readonly source: CheckpointSource;
+  readonly allowWrong: boolean;
+  /** Says how far loading is. @throws HeadscopeError `cancelled` */
+  readonly step: (stage: OpenStage, done: number) => void;
+}
+
+/** Loads onto the device; WebGPU is compared with the CPU, and left for it when it is wrong. */
+async function load(
   engine: Engine,
-  checkpoint: OpenModel['checkpoint'],
-  device: Device,
-  source: CheckpointSource,
-  allowWrong: boolean,
-  step: (stage: OpenStage, done: number) => void,
-): Promise<{ opened: OpenModel; test: SelfTest }> {
-  const known = engine.selfTests.get(engine.testKey(checkpoint, device));
+  checkpoint: Checkpoint,
+  { device, source, allowWrong, step }: LoadPlan,
+): Promise<{ opened: OpenModel; test: SelfTest | null }> {
+  if (device.kind !== 'webgpu') return { opened: await openModel(checkpoint, device), test: null };
   const reference = await referenceDevice(engine, source);
+  const key = engine.testKey(checkpoint, device);
+  const known = engine.selfTests.get(key);
+  const tested = (test: SelfTest): SelfTest => {
+    engine.selfTests.set(key, test);
+    return test;
+  };
+  if (known && !known.ok && !(allowWrong && known.verdict === 'differs'))
+    return { opened: await openModel(checkpoint, reference), test: known };
   let opened: OpenModel | undefined;
   let test: SelfTest;
   try {
     opened = await openModel(checkpoint, device);
-    step('comparing with the CPU', 0.6);
-    test = known ?? (await selfTest(opened, checkpoint, reference));
+    if (!known) step('comparing with the CPU', 0.6);
+    test = known ?? tested(await selfTest(opened, reference));
+    if (test.ok || allowWrong) return { opened, test };
+    await opened.close();
   } catch (error) {
     await opened?.close();
-    test = failedSelfTest(error, checkpoint, device, reference);
-    opened = undefined;
+    test = tested(failedSelfTest(error, checkpoint, device, reference));
   }
-  engine.selfTests.set(engine.testKey(checkpoint, device), test);
-  if (opened && (test.ok || allowWrong)) return { opened, test };
-  await opened?.close();
   step('loading onto the CPU', 0.8);
   return { opened: await openModel(checkpoint, reference), test };
 }

@@ -1,0 +1,58 @@
+import { chromium, type Browser, type Page } from 'playwright-core';
+import { build } from 'vite';
+import rendererConfig from '../../vite.renderer.config.ts';
+import { forkNative } from '../../src/shell/native/fork.ts';
+import { startServer } from '../../src/shell/server.ts';
+import { openShell } from '../../src/shell/services.ts';
+import { chromiumPath } from '../app/harness.ts';
+import { inRepository } from '../helpers/models.ts';
+import { buildChild } from '../shell/host.ts';
+
+export interface EnginePage {
+  readonly page: Page;
+  /** Errors of the page and its worker, and violations of the Content Security Policy. */
+  readonly troubles: string[];
+  close(): Promise<void>;
+}
+
+/** A page with nothing but the engine's client, built as the app is and served by the shell's own handler. */
+export async function openEnginePage(): Promise<EnginePage> {
+  const app = inRepository('out/test/engine-page');
+  await build({
+    ...rendererConfig,
+    configFile: false,
+    logLevel: 'error',
+    root: inRepository('test/browser/page'),
+    plugins: [],
+    build: { ...rendererConfig.build, outDir: app },
+  });
+  const host = await openShell(
+    { app, samples: inRepository('assets/checkpoints') },
+    forkNative(await buildChild()),
+  );
+  const server = await startServer(host.handle);
+  let browser: Browser | undefined;
+  const close = async (): Promise<void> => {
+    await browser?.close();
+    await server.close();
+    await host.close();
+  };
+  try {
+    browser = await chromium.launch({
+      executablePath: chromiumPath(),
+      args: ['--headless=new', '--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'],
+    });
+    const page = await browser.newPage();
+    const troubles: string[] = [];
+    page.on('pageerror', (error) => troubles.push(error.message));
+    page.on('console', (message) => {
+      if (message.type() === 'error') troubles.push(message.text());
+    });
+    await page.goto(server.url);
+    await page.waitForFunction(() => 'client' in globalThis);
+    return { page, troubles, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
