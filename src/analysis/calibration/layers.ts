@@ -13,7 +13,10 @@ export interface LayerChoice {
  * @param asked layers the user named
  * @throws HeadscopeError `bad-setting` for a layer that does not exist
  */
-export function calibratedLayers(shape: ModelShape, asked?: readonly LayerIndex[]): LayerChoice {
+export function calibratedLayers(
+  shape: Pick<ModelShape, 'layers'>,
+  asked?: readonly LayerIndex[],
+): LayerChoice {
   for (const layer of asked ?? [])
     if (!Number.isInteger(layer) || layer < 0 || layer >= shape.layers)
       throw new HeadscopeError(
@@ -30,5 +33,5 @@ export function calibratedLayers(shape: ModelShape, asked?: readonly LayerIndex[
 }
 
 /** All heads of the given layers, in order. */
-export const headsOf = (shape: ModelShape, layers: readonly LayerIndex[]): HeadRef[] =>
+export const headsOf = (shape: Pick<ModelShape, 'heads'>, layers: readonly LayerIndex[]): HeadRef[] =>
   layers.flatMap((layer) => Array.from({ length: shape.heads[layer] }, (_, head) => ({ layer, head })));

@@ -50,7 +50,10 @@ export function calibrationEdits(calibration: ActCalibration): Edit[] {
  * Checks a calibration read from a file against the model it is meant for.
  * @throws HeadscopeError `bad-calibration`, saying which part is wrong
  */
-export function parseCalibration(value: unknown, shape: ModelShape): ActCalibration {
+export function parseCalibration(
+  value: unknown,
+  shape: Pick<ModelShape, 'layers' | 'heads'>,
+): ActCalibration {
   const fail = (what: string): never => {
     throw new HeadscopeError('bad-calibration', `The calibration ${what}; save it again from a head search.`);
   };

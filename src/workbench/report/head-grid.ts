@@ -2,8 +2,14 @@ import { heatmap, type Figure } from '../../report/index.ts';
 import type { ModelShape } from '../../instrument/runner.ts';
 import type { Values } from '../../report/build-figures.ts';
 
+/** How many heads each layer has. */
+export type HeadShape = Pick<ModelShape, 'heads'>;
+
+/** Heads of each layer. */
+export type HeadCounts = Pick<ModelShape, 'heads'>;
+
 /** Axes of a layers × heads figure; layers with fewer heads leave cells empty. */
-export function headAxes(shape: ModelShape): {
+export function headAxes(shape: HeadShape): {
   rows: { label: string; names: string[] };
   columns: { label: string; names: string[] };
 } {
@@ -16,7 +22,7 @@ export function headAxes(shape: ModelShape): {
 
 /** One value per head as [layers × widest], null where a layer has fewer heads. */
 export function headValues(
-  shape: ModelShape,
+  shape: HeadShape,
   value: (layer: number, head: number) => number | null | undefined,
 ): (number | null)[] {
   const widest = Math.max(...shape.heads);
@@ -47,7 +53,7 @@ interface GridSpec {
 }
 
 /** A layers × heads heatmap. */
-export function headGrid(shape: ModelShape, { value, ...spec }: GridSpec): Figure {
+export function headGrid(shape: HeadShape, { value, ...spec }: GridSpec): Figure {
   const values: Values = headValues(shape, value);
   return heatmap({ ...headAxes(shape), ...spec, values });
 }

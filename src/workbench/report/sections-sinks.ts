@@ -1,10 +1,11 @@
 import { findSinks } from '../../analysis/sinks/find.ts';
 import type { RunOptions } from '../../instrument/runner.ts';
-import { section, table, tokens, type Section } from '../../report/index.ts';
+import { section, table, type Section } from '../../report/index.ts';
 import { showTokens } from '../../text/prompt.ts';
 import type { ResolvedPrompt } from '../../text/resolve.ts';
 import type { Workbench } from '../workbench.ts';
 import { headGrid } from './head-grid.ts';
+import { recurringSinks, sinkStrip } from './sink-figures.ts';
 
 /** Prompts whose sinks are drawn, and listed one by one; the summary covers all. */
 const DRAWN = 3;
@@ -58,12 +59,7 @@ export async function sinksSection(
     for (const head of token.heads)
       strength.set(head.name, Math.max(strength.get(head.name) ?? 0, head.meanReceived));
   }
-  const recurring = [
-    ...(summary.first
-      ? [{ token: summary.first.tokens.slice(0, 3).join(' '), where: 'first', sink: summary.first }]
-      : []),
-    ...summary.tokens.map((sink) => ({ token: sink.token, where: 'elsewhere', sink })),
-  ];
+  const recurring = recurringSinks(document);
   const rows = document.prompts
     .slice(0, LISTED)
     .flatMap((prompt, i) =>
@@ -86,24 +82,10 @@ export async function sinksSection(
     title: 'Attention sinks',
     summary: `${sentences.join(' ')}\n\nA key is a sink when it receives more than ${5} / T of the attention on average over the queries that may see it (Yu et al. 2024), or when the residual stream is huge there in a sink dimension (Kang et al. 2025; Sun et al. 2024).`,
     figures: [
-      ...document.prompts.slice(0, DRAWN).map((prompt, i) => {
-        const received = new Map(
-          prompt.sinks.map((sink) => [sink.position, sink.byAttention?.meanReceived ?? 0]),
-        );
-        return tokens({
-          id: `prompt-${i + 1}`,
-          title: `Sinks of prompt ${i + 1}`,
-          caption: 'Tinted: mean attention received over the heads that agree. Framed tokens are sinks.',
-          tokens: [...prompt.tokens],
-          values: prompt.tokens.map((_, position) => received.get(position) ?? 0),
-          scale: { label: 'Mean attention received', domain: [0, 1] as [number, number] },
-          marks: prompt.sinks.map((sink) => ({
-            position: sink.position,
-            label: sink.byAttention ? `${sink.byAttention.heads.length} heads` : 'by hidden state',
-          })),
-          context: { prompt: prompts[i].item.prompt },
-        });
-      }),
+      ...document.prompts.slice(0, DRAWN).map((prompt, i) => ({
+        ...sinkStrip(prompt, { prompt: prompts[i].item.prompt }, `Sinks of prompt ${i + 1}`),
+        id: `prompt-${i + 1}`,
+      })),
       ...(strength.size
         ? [
             headGrid(runner.shape, {
@@ -119,35 +101,7 @@ export async function sinksSection(
         : []),
     ],
     tables: [
-      ...(recurring.length
-        ? [
-            table({
-              id: 'tokens',
-              title: 'Tokens that are sinks again and again',
-              columns: [
-                { label: 'Token', kind: 'text' },
-                { label: 'Position', kind: 'text' },
-                { label: 'Occurrences', kind: 'number', decimals: 0 },
-                { label: 'Prompts', kind: 'number', decimals: 0 },
-                { label: 'Heads', kind: 'text' },
-                { label: 'Mean received', unit: 'strongest head', kind: 'number', decimals: 3 },
-                { label: 'Value norm', unit: 'of the others', kind: 'number', decimals: 2 },
-              ],
-              rows: recurring.map(({ token, where, sink }) => [
-                token,
-                where,
-                sink.occurrences,
-                sink.prompts,
-                sink.heads
-                  .slice(0, 6)
-                  .map((head) => head.name)
-                  .join(' '),
-                sink.heads[0]?.meanReceived ?? null,
-                sink.heads[0]?.valueNormRatio ?? null,
-              ]),
-            }),
-          ]
-        : []),
+      ...(recurring ? [recurring] : []),
       table({
         id: 'sinks',
         title: `Sinks of the first ${Math.min(LISTED, document.prompts.length)} prompts`,
