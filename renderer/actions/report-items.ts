@@ -22,13 +22,14 @@ export function contextNow({ checkpoint }: WorkbenchState, prompt?: string): Fig
 
 function addItem(
   workbench: WorkbenchState,
-  label: string,
+  title: string,
   content: ReportItem['content'],
   context?: FigureContext,
 ): string {
   const id = newId('r', workbench.session.report.items);
-  workbench.change(`Add to the report: ${label}`, ({ report }) => ({
-    report: { ...report, items: [...report.items, { id, note: '', content, ...(context && { context }) }] },
+  const item: ReportItem = { id, title, note: '', content, ...(context && { context }) };
+  workbench.change(`Add to the report: ${title}`, ({ report }) => ({
+    report: { ...report, items: [...report.items, item] },
   }));
   return id;
 }
@@ -43,7 +44,7 @@ export const addTable = (workbench: WorkbenchState, table: Table, prompt?: strin
 
 /** Puts an empty text at the end of the report. @returns the item's id */
 export const addText = (workbench: WorkbenchState): string =>
-  addItem(workbench, 'a text', { type: 'text', title: '', text: '' });
+  addItem(workbench, 'Text', { type: 'text', text: '' });
 
 /** True when this very figure or table is in the report. */
 export const isInReport = ({ session }: WorkbenchState, shown: Figure | Table): boolean =>
@@ -52,3 +53,43 @@ export const isInReport = ({ session }: WorkbenchState, shown: Figure | Table): 
       (content.type === 'figure' && content.figure === shown) ||
       (content.type === 'table' && content.table === shown),
   );
+
+/** Changes one item; typing on makes one step. */
+export function editItem(
+  workbench: WorkbenchState,
+  item: ReportItem,
+  what: 'title' | 'note' | 'text',
+  value: string,
+): void {
+  const edited = (each: ReportItem): ReportItem => {
+    if (what !== 'text') return { ...each, [what]: value };
+    return { ...each, content: { type: 'text', text: value } };
+  };
+  workbench.change(
+    `Write in the report: ${item.title}`,
+    ({ report }) => ({
+      report: { ...report, items: report.items.map((each) => (each.id === item.id ? edited(each) : each)) },
+    }),
+    `report ${item.id} ${what}`,
+  );
+}
+
+/** Moves an item by so many places. */
+export function moveItem(workbench: WorkbenchState, item: ReportItem, by: number): void {
+  workbench.change(`Move in the report: ${item.title}`, ({ report }) => {
+    const items = report.items.filter(({ id }) => id !== item.id);
+    const at = report.items.findIndex(({ id }) => id === item.id) + by;
+    items.splice(Math.max(0, at), 0, item);
+    return { report: { ...report, items } };
+  });
+}
+
+export function removeItem(workbench: WorkbenchState, item: ReportItem): void {
+  workbench.change(`Remove from the report: ${item.title}`, ({ report }) => ({
+    report: { ...report, items: report.items.filter(({ id }) => id !== item.id) },
+  }));
+}
+
+export function renameReport(workbench: WorkbenchState, title: string): void {
+  workbench.change('Rename the report', ({ report }) => ({ report: { ...report, title } }), 'report title');
+}

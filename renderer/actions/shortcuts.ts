@@ -4,10 +4,17 @@ import { editActions } from './edit-actions.ts';
 import { fileActions } from './file-actions.ts';
 import { headActions } from './head-actions.ts';
 import { isTyping, matches } from './keys.ts';
+import { reportActions } from './report-export.ts';
 import { viewActions } from './view-actions.ts';
 
 /** Everything a person can do that has a name. */
-export const ACTIONS: readonly Action[] = [...fileActions, ...editActions, ...viewActions, ...headActions];
+export const ACTIONS: readonly Action[] = [
+  ...fileActions,
+  ...editActions,
+  ...viewActions,
+  ...reportActions,
+  ...headActions,
+];
 
 const BY_ID = new Map(ACTIONS.map((action) => [action.id, action]));
 

@@ -86,6 +86,8 @@ export type Bridge = {
     args: Channels[K]['args'],
   ) => Promise<Reply<Channels[K]['result']>>;
 } & {
+  /** False where the native runtime is not made for: Macs with Intel processors. */
+  readonly nativeCpu: boolean;
   openDropped(file: File): Promise<Reply<OpenedItem | null>>;
   onEvent(listener: (event: BridgeEvent) => void): void;
 };

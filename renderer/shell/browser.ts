@@ -3,7 +3,7 @@ import type { CheckpointSource } from '../../src/workbench/engine/source.ts';
 import { folderSource, readDropped, sessionOf } from './dropped-files.ts';
 import { readValue, writeValue } from './local-store.ts';
 import { download, pickFiles } from './pick-files.ts';
-import { printPage } from './print.ts';
+import { pageAddress, printPage } from './print.ts';
 import { fetchDocument, References, SampleShelf } from './references.ts';
 import type { FileKind, Recent, SessionFile, Shell, ShellEvent, ThemeChoice } from './shell.ts';
 
@@ -134,6 +134,10 @@ export class BrowserShell implements Shell {
   async pdf(html: string): Promise<null> {
     await printPage(html);
     return null;
+  }
+
+  pageAddress(html: string): Promise<string> {
+    return pageAddress(html);
   }
 
   setTitle(title: string, unsaved: boolean): void {

@@ -1,6 +1,7 @@
 import { HeadscopeError } from '../../src/errors.ts';
 import type { CheckpointSource } from '../../src/workbench/engine/source.ts';
 import type { Bridge, OpenedItem, OpenedSource, Reply } from './bridge.ts';
+import { pageAddress } from './print.ts';
 import { References, SampleShelf } from './references.ts';
 import type { FileKind, Recent, SessionFile, Shell, ShellEvent, ThemeChoice } from './shell.ts';
 
@@ -15,13 +16,14 @@ async function valueOf<T>(reply: Promise<Reply<T>>): Promise<T> {
 /** The shell in the desktop app: everything goes through the preload script's bridge. */
 export class ElectronShell implements Shell {
   readonly kind = 'desktop';
-  readonly nativeCpu = true;
+  readonly nativeCpu: boolean;
   private readonly bridge: Bridge;
   private readonly references = new References();
   private readonly shelf = new SampleShelf(this.references);
 
   constructor(bridge: Bridge) {
     this.bridge = bridge;
+    this.nativeCpu = bridge.nativeCpu;
   }
 
   private remember(opened: OpenedSource): CheckpointSource {
@@ -105,6 +107,10 @@ export class ElectronShell implements Shell {
 
   pdf(html: string): Promise<Uint8Array> {
     return valueOf(this.bridge.pdf({ html }));
+  }
+
+  pageAddress(html: string): Promise<string> {
+    return pageAddress(html);
   }
 
   setTitle(title: string, unsaved: boolean): void {

@@ -1,11 +1,15 @@
 import { HeadscopeError } from '../../src/errors.ts';
 
-/** Shows the browser's print dialog for a self-contained page, which is kept by the server for a moment and runs no script. */
-export async function printPage(html: string): Promise<void> {
+/** Where a self-contained page is kept for a moment by what serves the app; no script of it runs. @throws HeadscopeError `page-failed` */
+export async function pageAddress(html: string): Promise<string> {
   const response = await fetch('/print', { method: 'POST', body: html });
-  if (!response.ok)
-    throw new HeadscopeError('print-failed', 'The page could not be prepared for printing. Try again.', 1);
-  const { url } = (await response.json()) as { url: string };
+  if (!response.ok) throw new HeadscopeError('page-failed', 'The page could not be prepared. Try again.', 1);
+  return ((await response.json()) as { url: string }).url;
+}
+
+/** Shows the browser's print dialog for a self-contained page. */
+export async function printPage(html: string): Promise<void> {
+  const url = await pageAddress(html);
   document.getElementById('print-frame')?.remove();
   const frame = document.createElement('iframe');
   frame.id = 'print-frame';

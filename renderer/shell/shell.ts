@@ -70,6 +70,8 @@ export interface Shell {
   clearAutosave(): Promise<void>;
   /** A self-contained HTML page as PDF bytes; null when the shell can only print (a browser shows its print dialog). */
   pdf(html: string): Promise<Uint8Array | null>;
+  /** An address of this origin where a self-contained HTML page is shown for a while, without scripts. */
+  pageAddress(html: string): Promise<string>;
   setTitle(title: string, unsaved: boolean): void;
   theme(): Promise<ThemeChoice>;
   setTheme(choice: ThemeChoice): Promise<void>;

@@ -1,7 +1,8 @@
 import { Command, CommanderError } from 'commander';
 import { HeadscopeError } from '../errors.ts';
 import { onTemporaryFile } from '../workbench/node-output.ts';
-import { parseList, parseNumber, printable } from './output.ts';
+import { parseList } from '../text/number-list.ts';
+import { parseNumber, printable } from './output.ts';
 import { VERSION } from '../workbench/version.ts';
 
 onTemporaryFile((path, exists) => process.send?.({ path, exists }));
@@ -161,8 +162,12 @@ function fail(error: unknown): never {
 
 process.on('uncaughtException', fail);
 process.on('unhandledRejection', fail);
-// A reader that goes away (| head) is no error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0); // a reader that goes away (| head) is no error
+  const why = error.code === 'ENOSPC' ? 'the disk is full; free some space' : error.message;
+  process.stderr.write(`error[write-failed]: The output could not be written: ${why}.\n`);
+  process.exit(1);
+});
 
 if (process.argv.length <= 2) {
   process.stdout.write(program.helpInformation());

@@ -37,12 +37,11 @@ export function liveOption(option: EChartsOption, figure: Figure, theme: 'light'
   };
 }
 
-const lively = (series: SeriesOption): SeriesOption =>
-  ({
-    ...series,
-    silent: false,
-    ...(series.type === 'line' ? { triggerLineEvent: true } : {}),
-  }) as SeriesOption;
+const lively = (series: SeriesOption): SeriesOption => ({
+  ...series,
+  silent: false,
+  ...(series.type === 'line' ? { triggerLineEvent: true } : {}),
+});
 
 /** Replaces every colour of the light theme in plain data; functions that make shapes are wrapped. */
 function recolour(value: unknown, colours: ReadonlyMap<string, string>): unknown {

@@ -8,18 +8,22 @@ export interface Step<T> {
 /** Steps kept; older ones are forgotten. Documents share what did not change, so a step is small. */
 const MOST = 200;
 
+interface Kept<T> extends Step<T> {
+  readonly merge: string | undefined;
+}
+
 /** Undo and redo over immutable documents. */
 export class History<T> {
-  private past: Step<T>[] = [];
-  private future: Step<T>[] = [];
+  private past: Kept<T>[] = [];
+  private future: Kept<T>[] = [];
 
   /** Notes a step. Steps with the same `merge` key that follow one another become one (a slider being dragged). */
   push(step: Step<T>, merge?: string): void {
-    const last = this.past.at(-1) as (Step<T> & { merge?: string }) | undefined;
-    if (merge !== undefined && last?.merge === merge && this.future.length === 0) {
-      this.past[this.past.length - 1] = { ...step, before: last.before, merge } as Step<T>;
+    const last = this.past.at(-1);
+    if (last && merge !== undefined && last.merge === merge && this.future.length === 0) {
+      this.past[this.past.length - 1] = { ...step, before: last.before, merge };
     } else {
-      this.past.push({ ...step, merge } as Step<T>);
+      this.past.push({ ...step, merge });
       if (this.past.length > MOST) this.past.shift();
     }
     this.future = [];

@@ -100,11 +100,13 @@ const ResultSchema = v.object({
 
 const ReportItemSchema = v.object({
   id: v.string(),
+  /** Heading in the report. */
+  title: v.string(),
   note: v.string(),
   content: v.variant('type', [
     v.object({ type: v.literal('figure'), figure: FigureSchema }),
     v.object({ type: v.literal('table'), table: TableSchema }),
-    v.object({ type: v.literal('text'), title: v.string(), text: v.string() }),
+    v.object({ type: v.literal('text'), text: v.string() }),
   ]),
   /** What it was made with: prompt, device, settings, measured error. */
   context: v.optional(FigureContextSchema),
