@@ -14,7 +14,7 @@ import type { ResolvedPrompt } from '../text/resolve.ts';
 import type { Workbench } from './workbench.ts';
 
 /** A prompt set as positives and negatives: pairs by `corrupt`, or two labelled groups. @throws HeadscopeError `no-negatives` */
-function circuitPrompts(
+export function circuitPrompts(
   prompts: readonly ResolvedPrompt[],
 ): CircuitPrompts & { readonly metric: MetricName } {
   const pairs = prompts.filter((prompt) => prompt.corruptIds !== undefined);

@@ -1,7 +1,8 @@
 import { HeadscopeError } from '../../errors.ts';
 import { seededRandom } from '../../random.ts';
 import type { Device } from '../../runtime/device.ts';
-import { mean, median, standardDeviation } from '../stats.ts';
+import { mean, standardDeviation } from '../stats.ts';
+import { chooseHeads, ruleOf } from './choose.ts';
 import type { CircuitInput, CircuitOptions, CircuitResult } from './circuit-types.ts';
 import { falseDiscoveryRates, labelPermutations } from './permutation.ts';
 import { observedLabels } from './scores.ts';
@@ -72,7 +73,7 @@ export async function findCircuit(
 
   const scores = vectors.heads.map((_, h) => mean(seeds.map((seed) => seed.scores[h])));
   const q = falseDiscoveryRates(nodes.map(({ p }) => p));
-  const chosen = chooseHeads(settings, scores, q);
+  const chosen = chooseHeads(ruleOf(settings, scores.length), scores, q);
   const result: CircuitResult = {
     settings,
     method: METHOD_NOTES[settings.method],
@@ -96,21 +97,6 @@ export async function findCircuit(
     timings: { ...timings, tests },
   };
   return { ...result, warnings: circuitWarnings(result, compared.prompts.length) };
-}
-
-/**
- * `published`: softmax of the score above θ. `headscope`: false-discovery rate, among the upper half of the heads by score, since
- * with enough prompts every head tells the labels apart a little.
- */
-function chooseHeads(settings: CircuitSettings, scores: readonly number[], q: Float64Array): boolean[] {
-  if (settings.method === 'headscope') {
-    const middle = median(scores);
-    return scores.map((score, h) => q[h] <= settings.fdr && score > middle);
-  }
-  const top = Math.max(...scores);
-  const powers = scores.map((score) => Math.exp(score - top));
-  const sum = powers.reduce((a, b) => a + b, 0);
-  return powers.map((power) => power / sum > (settings.theta ?? 1 / scores.length));
 }
 
 /** All prompts, or a random part of them when comparing all would take too long; positives first. */

@@ -1,22 +1,24 @@
+import { ruleOf } from '../../analysis/circuits/choose.ts';
 import type { RunOptions } from '../../instrument/runner.ts';
 import { headName } from '../../instrument/runner.ts';
-import {
-  graph,
-  lines,
-  scatter,
-  section,
-  table,
-  type Figure,
-  type Section,
-  type Table,
-} from '../../report/index.ts';
+import { section, table, type Figure, type Section, type Table } from '../../report/index.ts';
 import { runCircuit, type CircuitOutcome, type CircuitReport } from '../circuit-job.ts';
 import { circuitTruth, type Task } from '../tasks.ts';
 import type { Workbench } from '../workbench.ts';
-import { headAxes, headGrid } from './head-grid.ts';
+import {
+  ablationFigure,
+  agreementFigure,
+  curveFigure,
+  graphFigure,
+  lossFigure,
+  scoresFigure,
+  thinned,
+} from './circuit-figures.ts';
+import { edgesTable, headsTable } from './circuit-tables.ts';
 
 /** Edges drawn; the table has more. */
 const DRAWN_EDGES = 30;
+const LISTED_EDGES = 60;
 
 /** Which heads do a task: scores with p-values, causal check, faithfulness, and agreement with a known circuit where there is one. */
 export async function circuitSection(
@@ -106,202 +108,35 @@ function summarise(document: CircuitReport, accuracy: number): string {
 
 function figures(
   workbench: Workbench,
-  { document, result: circuit, causal }: CircuitOutcome,
+  { document, result: circuit }: CircuitOutcome,
   truth: ReadonlyMap<string, boolean> | undefined,
 ): Figure[] {
   const { shape } = workbench.opened.runner;
-  const curve = document.faithfulness;
-  const of = new Map(document.heads.map((head) => [head.name, head]));
-  const chosen = circuit.heads
-    .filter((head) => head.inCircuit)
-    .map(({ layer, head }) => ({ row: layer, column: head }));
-  const known = circuit.heads
-    .filter(({ layer, head }) => truth?.get(`${layer}/${head}`))
-    .map(({ layer, head }) => ({ row: layer, column: head }));
-  const out: Figure[] = [
-    headGrid(shape, {
-      id: 'scores',
-      title: 'Circuit score of each head',
-      caption: 'Outlined heads are in the circuit at the stated false-discovery rate.',
-      scale: { label: 'Score' },
-      value: (l, h) => of.get(`L${l}H${h}`)?.score,
-      marks: { label: 'in the circuit', cells: chosen },
-    }),
-  ];
-  if (causal) {
-    out.push(
-      headGrid(shape, {
-        id: 'ablation',
-        title: `Effect of mean-ablating each head on the ${causal.metric.replace('-', ' ')}`,
-        caption: `Positive: the head helps. Clean ${causal.clean.toFixed(3)}, corrupted ${causal.corrupt.toFixed(3)}; z is replaced by its mean over the negative prompts (${causal.mean.replace('-', ' ')}).${known.length ? ' Outlined heads are in the known circuit.' : ''}`,
-        scale: { label: 'Effect', map: 'diverging' },
-        value: (l, h) => of.get(`L${l}H${h}`)?.effect?.meanAblation,
-        ...(known.length ? { marks: { label: 'in the known circuit', cells: known } } : {}),
-      }),
-    );
-    const points = document.heads.filter((head) => head.effect !== undefined);
-    out.push(
-      scatter({
-        id: 'agreement',
-        title: 'Do the scores agree with ablation?',
-        caption:
-          'Each point is a head. Heads to the right of the cloud are found by their codes, heads at the top matter when they are removed.',
-        x: { label: 'Circuit score' },
-        y: { label: 'Size of the ablation effect' },
-        series: [
-          {
-            name: 'in the circuit',
-            points: points
-              .filter((head) => head.inCircuit)
-              .map((head) => ({ x: head.score, y: Math.abs(head.effect!.meanAblation), label: head.name })),
-          },
-          {
-            name: 'other heads',
-            points: points
-              .filter((head) => !head.inCircuit)
-              .map((head) => ({ x: head.score, y: Math.abs(head.effect!.meanAblation), label: head.name })),
-          },
-        ].filter((series) => series.points.length > 0),
-      }),
-    );
-  }
-  if (curve) {
-    out.push(
-      lines({
-        id: 'faithfulness',
-        title: 'Faithfulness and completeness over the size of the circuit',
-        caption:
-          'Heads are added in score order. Solid: only these heads are kept, all others mean-ablated; it should rise to 1 early. The other curve: these heads are ablated; it should fall to 0. MLPs are never ablated.',
-        x: { label: 'Heads in the circuit' },
-        y: { label: 'Metric, 0 all ablated … 1 full model' },
-        series: [
-          {
-            name: 'only these heads (faithfulness)',
-            x: curve.points.map((point) => point.size),
-            y: curve.points.map((point) => point.faithfulness),
-          },
-          {
-            name: 'without these heads (completeness)',
-            x: curve.points.map((point) => point.size),
-            y: curve.points.map((point) => point.incompleteness),
-          },
-        ],
-      }),
-    );
-  }
+  const { heads, causal, faithfulness } = document;
+  const members = new Set(heads.filter(({ inCircuit }) => inCircuit).map(({ name }) => name));
   const drawn = circuit.edges
-    .filter((edge) => of.get(edge.from)?.inCircuit && of.get(edge.to)?.inCircuit)
+    .filter(({ from, to }) => members.has(from) && members.has(to))
     .slice(0, DRAWN_EDGES);
-  const nodes = circuit.heads.filter(
-    (head) =>
-      head.inCircuit || drawn.some((edge) => edge.from === headName(head) || edge.to === headName(head)),
-  );
-  if (nodes.length) {
-    const index = new Map(nodes.map((head, i) => [headName(head), i]));
-    const axes = headAxes(shape);
-    out.push(
-      graph({
-        id: 'graph',
-        title: 'The circuit',
-        caption:
-          'Heads by layer, layer 0 at the bottom; the area is the score. Arrows join heads of the circuit whose codes together tell positives from negatives, strongest pairs only; they show co-occurrence, from an earlier to a later layer, not proof of a path.',
-        rows: axes.rows,
-        columns: axes.columns,
-        nodes: nodes.map((head) => ({
-          name: headName(head),
-          row: head.layer,
-          column: head.head,
-          value: head.score,
-          member: head.inCircuit,
-        })),
-        edges: drawn.map((edge) => ({
-          from: index.get(edge.from)!,
-          to: index.get(edge.to)!,
-          value: edge.score,
-        })),
-        node: { label: 'Score' },
-        edge: { label: 'Edge score' },
-        memberLabel: 'in the circuit',
-      }),
-    );
-  }
-  out.push(
-    lines({
-      id: 'loss',
-      title: 'Training of the autoencoders',
-      caption:
-        'Loss before each epoch: mean squared error plus the sparsity penalty, one curve per autoencoder.',
-      x: { label: 'Epoch' },
-      y: { label: 'Loss' },
-      series: circuit.seeds.map(({ seed, losses }) => {
-        const steps = Array.from({ length: Math.min(100, losses.length) }, (_, i) =>
-          Math.round((i * (losses.length - 1)) / Math.max(1, Math.min(100, losses.length) - 1)),
-        );
-        return { name: `seed ${seed}`, x: steps, y: steps.map((step) => losses[step]) };
-      }),
-    }),
-  );
-  return out;
+  const joined = new Set(drawn.flatMap(({ from, to }) => [from, to]));
+  const nodes = heads.filter(({ name }) => members.has(name) || joined.has(name));
+  return [
+    scoresFigure(shape, heads, ruleOf(document.settings, heads.length)),
+    ...(causal ? [ablationFigure(shape, heads, causal, truth), agreementFigure(heads)] : []),
+    ...(faithfulness ? [curveFigure(faithfulness)] : []),
+    ...(nodes.length ? [graphFigure(shape, nodes, drawn)] : []),
+    lossFigure(circuit.seeds.map(({ seed, losses }) => ({ seed, ...thinned(losses) }))),
+  ];
 }
 
 function tables(
   { document, result: circuit }: CircuitOutcome,
   truth: ReadonlyMap<string, boolean> | undefined,
 ): Table[] {
-  const number = (label: string, decimals?: number) => ({
-    label,
-    kind: 'number' as const,
-    ...(decimals === undefined ? {} : { decimals }),
-  });
-  const out = [
-    table({
-      id: 'heads',
-      title: 'Every head',
-      columns: [
-        { label: 'Head', kind: 'text' },
-        number('Score'),
-        number('± sd'),
-        number('z', 2),
-        number('p', 4),
-        number('q', 4),
-        { label: 'Circuit', kind: 'text' },
-        number('Mean ablation', 3),
-        number('Patching', 3),
-        ...(truth ? [{ label: 'Known circuit', kind: 'text' as const }] : []),
-      ],
-      rows: document.heads.map((h) =>
-        [
-          h.name,
-          h.score,
-          h.sd,
-          h.z,
-          h.p,
-          h.q,
-          h.inCircuit ? 'yes' : '',
-          h.effect?.meanAblation ?? null,
-          h.effect?.patching ?? null,
-          ...(truth ? [truth.get(`${h.layer}/${h.head}`) ? 'yes' : ''] : []),
-        ].map((value) => (typeof value === 'number' && !Number.isFinite(value) ? null : value)),
-      ),
-    }),
+  return [
+    headsTable(document.heads, truth),
     codeTable(document, circuit),
+    ...(document.edges.length ? [edgesTable(document.edges.slice(0, LISTED_EDGES))] : []),
   ];
-  if (document.edges.length) {
-    out.push(
-      table({
-        id: 'edges',
-        title: 'Strongest edges',
-        columns: [
-          { label: 'From', kind: 'text' },
-          { label: 'To', kind: 'text' },
-          number('Score'),
-          number('p', 4),
-        ],
-        rows: document.edges.slice(0, 60).map((edge) => [edge.from, edge.to, edge.score, edge.p]),
-      }),
-    );
-  }
-  return out;
 }
 
 /** Which code fires on how many positive and negative prompts, for the strongest heads and the first autoencoder. */
