@@ -11,6 +11,7 @@ const channels = Object.fromEntries(
 
 const bridge: Bridge = {
   ...channels,
+  nativeCpu: !(process.platform === 'darwin' && process.arch === 'x64'),
   openDropped: (file) =>
     ipcRenderer.invoke('openDropped', { path: webUtils.getPathForFile(file) }) as ReturnType<
       Bridge['openDropped']

@@ -1,16 +1,15 @@
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import type { BridgeEvent, OpenedSource, Reply } from '../../renderer/shell/bridge.ts';
 import { CHANNEL_NAMES } from '../../renderer/shell/bridge.ts';
 import { MENU_TABLE } from '../../src/workbench/menu-table.ts';
 import { emitApp, fake, invoke } from '../fakes/electron.ts';
 import { checkpointFolder } from '../helpers/models.ts';
-import { buildDesktop, removeTemporary, startDesktop, temporaryFolder } from './start.ts';
+import { removeTemporary, startDesktop, temporaryFolder } from './start.ts';
 
 vi.mock('electron', () => import('../fakes/electron.ts'));
 
-beforeAll(buildDesktop);
 afterEach(() => emitApp('will-quit'));
 afterAll(removeTemporary);
 

@@ -1,29 +1,22 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { build } from 'vite';
 import { vi } from 'vitest';
 import { emitApp, fake, makeReady, resetFake, type FakeState } from '../fakes/electron.ts';
 import { inRepository } from '../helpers/models.ts';
 
-/** Builds the desktop shell as it is shipped. */
-export async function buildDesktop(): Promise<void> {
-  for (const name of ['electron', 'preload'])
-    await build({ configFile: inRepository(`vite.${name}.config.ts`), logLevel: 'error' });
-}
-
 /** Runs the built main process on the double of Electron, with a data folder of its own, until its window is there. */
 export async function startDesktop(
-  settings: Partial<FakeState> & { argv?: string[] } = {},
+  settings: Partial<FakeState> & { argv?: string[]; main?: string } = {},
 ): Promise<{ userData: string }> {
-  const { argv = [], ...state } = settings;
+  const { argv = [], main = inRepository('out/electron/main.js'), ...state } = settings;
   const userData = state.userData ?? temporaryFolder();
   emitApp('will-quit'); // of the start before
   resetFake({ ...state, userData });
   const before = process.argv;
-  process.argv = ['electron', '.', ...argv];
+  process.argv = state.isPackaged ? ['headscope', ...argv] : ['electron', '.', ...argv];
   try {
-    await import(`${inRepository('out/electron/main.js')}?start=${starts++}`); // as often as it is asked for
+    await import(`${main}?start=${starts++}`); // as often as it is asked for
     if (fake.hasLock) {
       makeReady();
       await vi.waitUntil(() => fake.windows.length > 0 || fake.errors.length > 0);

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Sample, ServedIndex } from '../../src/workbench/engine/source.ts';
 import { checkpointFolder } from '../helpers/models.ts';
-import { buildChild, openTestHost, type TestHost } from './host.ts';
+import { openTestHost, type TestHost } from './host.ts';
 
 let host: TestHost;
 let folder: string;
@@ -18,7 +18,7 @@ beforeAll(async () => {
   await writeFile(path.join(folder, 'odd name %41 ä.json'), '{}');
   await symlink('model.onnx', path.join(folder, 'inside.onnx'));
   await symlink('/etc/passwd', path.join(folder, 'outside.onnx'));
-  host = await openTestHost(await buildChild(), [folder, checkpointFolder('sink-3l')]);
+  host = await openTestHost([folder, checkpointFolder('sink-3l')]);
   ({ base } = await host.folders.open(folder));
 });
 

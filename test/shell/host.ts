@@ -1,28 +1,13 @@
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { build } from 'vite';
 import { forkNative } from '../../src/shell/native/fork.ts';
 import type { NativeProcess, StartNative } from '../../src/shell/native/process.ts';
 import { openShell, type ShellHost } from '../../src/shell/services.ts';
 import { inRepository } from '../helpers/models.ts';
 
-/** Builds the native runtime's process as the command line's build does, where node_modules can be found from. */
-export async function buildChild(): Promise<string> {
-  await build({
-    configFile: false,
-    logLevel: 'error',
-    build: {
-      ssr: true,
-      outDir: inRepository('out/test'),
-      emptyOutDir: false,
-      target: 'node20',
-      rolldownOptions: { input: { 'native-child': inRepository('src/shell/native/child.ts') } },
-    },
-    ssr: { noExternal: true, external: ['onnxruntime-node'] },
-  });
-  return inRepository('out/test/native-child.js');
-}
+/** The native runtime's process, as `npm run build` makes it. */
+const CHILD = inRepository('out/cli/native-child.js');
 
 export interface TestHost extends ShellHost {
   /** The processes started so far. */
@@ -34,7 +19,7 @@ export interface TestHost extends ShellHost {
 }
 
 /** A shell over a small built app and the bundled samples. */
-export async function openTestHost(child: string, checkpoints: readonly string[] = []): Promise<TestHost> {
+export async function openTestHost(checkpoints: readonly string[] = []): Promise<TestHost> {
   const root = await mkdtemp(path.join(tmpdir(), 'headscope-shell-'));
   const app = path.join(root, 'app');
   await mkdir(path.join(app, 'engine'), { recursive: true });
@@ -50,7 +35,7 @@ export async function openTestHost(child: string, checkpoints: readonly string[]
   await writeFile(path.join(root, 'secret.txt'), 'secret');
   await symlink(path.join(root, 'secret.txt'), path.join(app, 'link.txt'));
   const started: NativeProcess[] = [];
-  const fork = forkNative(child);
+  const fork = forkNative(CHILD);
   const start: StartNative = () => {
     const process = fork();
     started.push(process);

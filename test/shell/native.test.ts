@@ -11,7 +11,7 @@ import { decodeTensors, encodeRun } from '../../src/runtime/wire-tensors.ts';
 import type { SessionInfo } from '../../src/shell/native/commands.ts';
 import { checkpointFolder, inspectFolder } from '../helpers/models.ts';
 import { tensor, withWeight } from '../helpers/craft.ts';
-import { buildChild, openTestHost, type TestHost } from './host.ts';
+import { openTestHost, type TestHost } from './host.ts';
 
 let host: TestHost;
 let folder: string;
@@ -56,7 +56,7 @@ const refusal = async (response: Response): Promise<unknown> => [
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'headscope-native-'));
   await writeFile(path.join(folder, 'weights.bin'), new Uint8Array(Float32Array.of(1, 2, 3, 4).buffer));
-  host = await openTestHost(await buildChild());
+  host = await openTestHost();
   token = tokenOf(await host.folders.open(folder));
 });
 

@@ -2,7 +2,7 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startServer, type LocalServer } from '../../src/shell/server.ts';
-import { buildChild, openTestHost, type TestHost } from './host.ts';
+import { openTestHost, type TestHost } from './host.ts';
 
 interface Answer {
   readonly status: number;
@@ -15,7 +15,7 @@ let server: LocalServer;
 let cookie: string;
 
 beforeAll(async () => {
-  host = await openTestHost(await buildChild());
+  host = await openTestHost();
   server = await startServer(host.handle);
   const { headers } = await ask(new URL(server.url).search, { path: '/' });
   [cookie] = (headers['set-cookie'] as string[])[0].split(';');
@@ -27,10 +27,7 @@ afterAll(async () => {
 });
 
 /** A request as a program would send it; nothing is added that is not said. */
-function ask(
-  query: string,
-  { path = '/', method = 'GET', headers = {}, body = '' } = {},
-): Promise<Answer> {
+function ask(query: string, { path = '/', method = 'GET', headers = {}, body = '' } = {}): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const sent = request(
       { host: '127.0.0.1', port: server.port, path: path + query, method, headers },
