@@ -39,7 +39,7 @@ export interface App {
 function startServer(checkpoints: readonly string[]): Promise<{ server: ChildProcess; url: string }> {
   const server = spawn(
     process.execPath,
-    [inRepository('out/cli/headscope.js'), 'serve', ...checkpoints, '--port', '0'],
+    [process.env.HEADSCOPE_CLI ?? inRepository('out/cli/headscope.js'), 'serve', ...checkpoints, '--port', '0'],
     {
       stdio: ['ignore', 'pipe', 'pipe'],
     },
@@ -119,7 +119,7 @@ export async function openApp(options: AppOptions = {}): Promise<App> {
       await page.locator(`[data-sample="${name}"]`).click();
       await page.getByTestId('status-model').waitFor({ timeout: 120_000 });
       if (device !== undefined) {
-        const picker = page.getByLabel('Device', { exact: true });
+        const picker = page.locator('.picker select');
         await page.waitForFunction(() => document.querySelectorAll('.picker option').length > 1);
         if ((await picker.inputValue()) !== device) {
           await picker.selectOption(device);
