@@ -32,14 +32,27 @@ function writeError(target: string, cause: unknown): HeadscopeError {
   );
 }
 
+type Append = (chunk: Uint8Array | string) => Promise<void>;
+type Write = (append: Append) => Promise<void>;
+
+const appendTo =
+  (file: FileHandle, target: string): Append =>
+  async (chunk) => {
+    try {
+      await file.writeFile(chunk);
+    } catch (cause) {
+      throw writeError(target, cause);
+    }
+  };
+
 /**
- * Writes a file so that it is either there whole or not at all: into a neighbour first, then renamed.
+ * Writes a file so that it is either there whole or not at all: into a neighbour first, then renamed. A device or pipe, such as
+ * /dev/stdout, is written as it is.
  * @throws HeadscopeError `write-failed`
  */
-export async function writeFileAtomic(
-  target: string,
-  write: (append: (chunk: Uint8Array | string) => Promise<void>) => Promise<void>,
-): Promise<void> {
+export async function writeFileAtomic(target: string, write: Write): Promise<void> {
+  const there = await stat(target).catch(() => undefined);
+  if (there && !there.isFile() && !there.isDirectory()) return writeInto(target, write);
   const temporary = path.join(path.dirname(target), `.${path.basename(target)}.${process.pid}.tmp`);
   let handle: FileHandle | undefined;
   listener(temporary, true);
@@ -49,17 +62,10 @@ export async function writeFileAtomic(
     } catch (cause) {
       throw writeError(target, cause);
     }
-    const file = handle;
-    await write(async (chunk) => {
-      try {
-        await file.writeFile(chunk);
-      } catch (cause) {
-        throw writeError(target, cause);
-      }
-    });
+    await write(appendTo(handle, target));
     try {
-      await file.sync();
-      await file.close();
+      await handle.sync();
+      await handle.close();
       handle = undefined;
       await rename(temporary, target);
     } catch (cause) {
@@ -69,6 +75,20 @@ export async function writeFileAtomic(
     await handle?.close().catch(() => undefined);
     await rm(temporary, { force: true });
     listener(temporary, false);
+  }
+}
+
+async function writeInto(target: string, write: Write): Promise<void> {
+  let handle: FileHandle;
+  try {
+    handle = await open(target, 'w');
+  } catch (cause) {
+    throw writeError(target, cause);
+  }
+  try {
+    await write(appendTo(handle, target));
+  } finally {
+    await handle.close().catch(() => undefined);
   }
 }
 
@@ -106,7 +126,9 @@ export async function writeFolderAtomic(
       } catch (cause) {
         throw writeError(target, cause);
       }
-      await writeFileAtomic(file, (append) => append(content));
+      await writeFileAtomic(file, (append) => append(content)).catch((error: HeadscopeError) => {
+        throw exists ? error : writeError(path.join(target, name), error.cause);
+      });
     }
     if (!exists)
       await rename(folder, target).catch((cause: unknown) => Promise.reject(writeError(target, cause)));

@@ -155,6 +155,49 @@ describe('output that cannot be written', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
+  test('a report that does not fit is named by the place it was meant for', () => {
+    const folder = temporaryFolder(onTestFinished);
+    const args = [PROGRAM, 'report', path.join(SAMPLES, 'sink-delim-2l'), '--out', path.join(folder, 'r')];
+    const { status, stdout, stderr } = spawnSync(
+      'sh',
+      ['-c', `ulimit -f 64; exec "$0" "$@"`, process.execPath, ...args],
+      { encoding: 'utf8' },
+    );
+    expectError({ status, stdout, stderr }, 'write-failed', 1);
+    expect(stderr).toContain(path.join(folder, 'r', 'report'));
+    expect(stderr).not.toContain('.tmp');
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test.skipIf(process.platform === 'win32')('a pipe is written as it is', () => {
+    const { stdout, status } = spawnSync(
+      'sh',
+      [
+        '-c',
+        `"$0" "$@" --out /dev/stderr 2>&1 >/dev/null | head -c 2`,
+        process.execPath,
+        PROGRAM,
+        'capture',
+        ioi,
+        '--prompt',
+        'Mary',
+        '--quiet',
+      ],
+      { encoding: 'latin1' },
+    );
+    expect(status).toBe(0);
+    expect(stdout).toBe('PK');
+  });
+
+  test.skipIf(process.platform !== 'linux')('output into a full disk says so', () => {
+    const { status, stderr } = spawnSync(
+      'sh',
+      ['-c', `"$0" "$@" > /dev/full`, process.execPath, PROGRAM, 'inspect', ioi, '--json'],
+      { encoding: 'utf8' },
+    );
+    expectError({ status, stdout: '', stderr }, 'write-failed', 1);
+  });
+
   test('a report does not replace what is not a report', () => {
     const folder = temporaryFolder(onTestFinished);
     mkdirSync(path.join(folder, 'mine'));
