@@ -1,5 +1,6 @@
 import * as calibrate from './commands/calibrate.ts';
 import * as checkpoint from './commands/checkpoint.ts';
+import * as circuits from './commands/circuits.ts';
 import * as heads from './commands/heads.ts';
 import * as prompts from './commands/prompts.ts';
 import * as report from './commands/report.ts';
@@ -37,6 +38,9 @@ export const commands = {
   headProfile: heads.headProfile,
   headAttribution: heads.headAttribution,
   ablationEffects: heads.ablationEffects,
+  generatedItems: circuits.generatedItems,
+  taskFacts: circuits.taskFacts,
+  findCircuit: circuits.findCircuit,
 };
 
 export type EngineCommands = typeof commands;
