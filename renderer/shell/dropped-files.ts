@@ -69,10 +69,17 @@ export function looseSource(files: readonly NamedFile[]): CheckpointSource | nul
  */
 export async function readDropped(data: DataTransfer): Promise<CheckpointSource | SessionFile | null> {
   // The list is empty once the event is over, so it is taken before anything is awaited.
-  const entries = [...data.items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
-  if (entries.length === 1 && entries[0].isDirectory)
-    return folderSource(entries[0].name, await filesOf(entries[0], '', DEPTH));
-  const files = (await Promise.all(entries.map((entry) => filesOf(entry, '', DEPTH)))).flat();
+  const items = [...data.items].filter(({ kind }) => kind === 'file');
+  const given = items
+    .map((item) => item.webkitGetAsEntry() ?? item.getAsFile())
+    .filter((each) => each !== null);
+  const [first] = given;
+  if (given.length === 1 && !(first instanceof File) && first.isDirectory)
+    return folderSource(first.name, await filesOf(first, '', DEPTH));
+  const found = given.map((each) =>
+    each instanceof File ? Promise.resolve([{ name: each.name, blob: each }]) : filesOf(each, '', DEPTH),
+  );
+  const files = (await Promise.all(found)).flat();
   if (files.length === 1 && isSession(files[0].name)) return sessionOf(files[0].blob);
   return looseSource(files);
 }
