@@ -6,7 +6,6 @@ import { startServer } from '../../src/shell/server.ts';
 import { openShell } from '../../src/shell/services.ts';
 import { chromiumPath } from '../app/harness.ts';
 import { inRepository } from '../helpers/models.ts';
-import { buildChild } from '../shell/host.ts';
 
 export interface EnginePage {
   readonly page: Page;
@@ -28,7 +27,7 @@ export async function openEnginePage(): Promise<EnginePage> {
   });
   const host = await openShell(
     { app, samples: inRepository('assets/checkpoints') },
-    forkNative(await buildChild()),
+    forkNative(inRepository('out/cli/native-child.js')),
   );
   const server = await startServer(host.handle);
   let browser: Browser | undefined;

@@ -282,7 +282,7 @@ describe('pattern canvas', () => {
         work.push(answered - start + to - from);
         frames.push(to - before);
         before = to;
-        reads.add(document.querySelector('.read-out .hover')!.textContent!);
+        reads.add(document.querySelector('.read-out .hover')!.textContent);
       }
       return { work, frames, reads: reads.size };
     }, STAGE);

@@ -2,6 +2,7 @@ import { logSumExp, topTokens } from '../../../analysis/lens/distribution.ts';
 import { HeadscopeError } from '../../../errors.ts';
 import { runAll, type Edit, type HeadSummaries } from '../../../instrument/runner.ts';
 import type { FloatTensor } from '../../../runtime/device.ts';
+import { concat } from '../../../report/bytes.ts';
 import { showTokens, type ShownToken } from '../../../text/prompt.ts';
 import { captureNpz, planCapture, type CapturePlan, type CaptureSettings } from '../../capture.ts';
 import type { EditSpec } from '../../session/schema.ts';
@@ -210,13 +211,7 @@ export async function capture(
     },
     { signal, onProgress: progressOf(onProgress) },
   );
-  const npz = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const chunk of chunks) {
-    npz.set(chunk, at);
-    at += chunk.length;
-  }
-  return { npz, plan };
+  return { npz: concat(chunks), plan };
 }
 
 /** Edits as a person makes them, turned into edits of one prompt. @throws HeadscopeError as `resolveEdits` */
