@@ -1,39 +1,54 @@
-import { readSession, writeSession } from '../../src/workbench/session/file.ts';
+import type { CheckpointSource } from '../../src/workbench/engine/source.ts';
+import { readSession } from '../../src/workbench/session/file.ts';
+import type { SessionDocument } from '../../src/workbench/session/schema.ts';
 import type { SessionFile } from '../shell/shell.ts';
-import { markSaved, sessionName } from '../state/session-saving.svelte.ts';
+import { mayLeave } from '../state/leaving.svelte.ts';
+import { checkHashes } from '../state/model-hash.ts';
+import { markSaved, markUnsaved } from '../state/session-saving.svelte.ts';
 import type { WorkbenchState } from '../state/workbench.svelte.ts';
 import type { Action } from './action.ts';
+import { save } from './save-session.ts';
 
-/** Opens a session file: its checkpoint is found again, or asked for. */
+/** The checkpoint of a session: found again by the shell, or asked for; null when the person changed their mind. */
+async function checkpointOf(
+  workbench: WorkbenchState,
+  session: SessionDocument,
+): Promise<CheckpointSource | null> {
+  const { shell } = workbench;
+  const { checkpoint } = session;
+  const found = checkpoint?.reference === undefined ? null : await shell.reopen(checkpoint.reference);
+  if (found) return found;
+  workbench.notify(
+    'info',
+    `Choose the checkpoint “${checkpoint?.name ?? ''}” that this session was made with.`,
+  );
+  return shell.openCheckpoint();
+}
+
+async function goOnWith(workbench: WorkbenchState, session: SessionDocument): Promise<boolean> {
+  const source = await checkpointOf(workbench, session);
+  if (!source || !(await workbench.open(source, session))) return false;
+  if (session.checkpoint?.hashes)
+    void checkHashes(workbench, session.checkpoint.hashes).catch((error: unknown) => workbench.report(error));
+  return true;
+}
+
+/** Opens a session file: its checkpoint is found again, or asked for. What is open stays when the file cannot be read. */
 export async function openSession(workbench: WorkbenchState, file: SessionFile): Promise<void> {
   const session = readSession(file.text);
-  const { checkpoint } = session;
-  let source =
-    checkpoint?.reference === undefined ? null : await workbench.shell.reopen(checkpoint.reference);
-  if (!source) {
-    workbench.notify(
-      'info',
-      `Choose the checkpoint “${checkpoint?.name ?? ''}” that this session was made with.`,
-    );
-    source = await workbench.shell.openCheckpoint();
-  }
-  if (!source) return;
-  await workbench.open(source, session);
-  markSaved(workbench, file.handle, file.name);
+  if (!(await mayLeave(workbench))) return;
+  if (await goOnWith(workbench, session)) markSaved(file.handle, file.name, workbench.session);
 }
 
-async function save(workbench: WorkbenchState, ask: boolean): Promise<void> {
-  const { session, shell } = workbench;
-  const saved = await shell.saveSession(
-    ask ? undefined : sessionName.handle,
-    suggestedName(workbench),
-    writeSession(session),
-  );
-  if (saved) markSaved(workbench, saved.handle, saved.name, session);
+/** Goes on with a session that was written aside; it is in no file of the person's yet. */
+export async function recoverSession(workbench: WorkbenchState, text: string): Promise<void> {
+  if (await goOnWith(workbench, readSession(text))) markUnsaved();
 }
 
-const suggestedName = ({ session }: WorkbenchState): string =>
-  sessionName.name ?? `${session.checkpoint?.name ?? 'session'}.headscope`;
+/** Opens a checkpoint with a new session. */
+export async function openCheckpoint(workbench: WorkbenchState, source: CheckpointSource): Promise<void> {
+  if (await mayLeave(workbench)) await workbench.open(source);
+}
 
 const opened = ({ checkpoint }: WorkbenchState): boolean => checkpoint !== null;
 
@@ -45,7 +60,7 @@ export const fileActions: readonly Action[] = [
     keys: 'CmdOrCtrl+O',
     perform: async (workbench) => {
       const source = await workbench.shell.openCheckpoint();
-      if (source) await workbench.open(source);
+      if (source) await openCheckpoint(workbench, source);
     },
   },
   {
@@ -64,7 +79,7 @@ export const fileActions: readonly Action[] = [
     group: 'File',
     keys: 'CmdOrCtrl+S',
     when: opened,
-    perform: (workbench) => save(workbench, false),
+    perform: async (workbench) => void (await save(workbench, false)),
   },
   {
     id: 'file.save-session-as',
@@ -72,13 +87,15 @@ export const fileActions: readonly Action[] = [
     group: 'File',
     keys: 'CmdOrCtrl+Shift+S',
     when: opened,
-    perform: (workbench) => save(workbench, true),
+    perform: async (workbench) => void (await save(workbench, true)),
   },
   {
     id: 'file.close',
     label: 'Close the checkpoint and show the samples',
     group: 'File',
     when: opened,
-    perform: (workbench) => workbench.close(),
+    perform: async (workbench) => {
+      if (await mayLeave(workbench)) await workbench.close();
+    },
   },
 ];

@@ -14,8 +14,8 @@ interface Running {
   readonly client: CommandClient<WorkerCommands>;
 }
 
-/** After these the worker's runtime cannot be used any more. */
-const FATAL = new Set(['device-lost']);
+/** After these the open model cannot be used any more: its card or its native process is gone. */
+const FATAL = new Set(['device-lost', 'engine-stopped']);
 
 /** The engine's worker: started at the first call, and again after it ended. What was open then is no longer. */
 export class EngineClient {

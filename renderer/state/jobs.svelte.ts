@@ -1,5 +1,8 @@
 import { HeadscopeError } from '../../src/errors.ts';
 
+/** Milliseconds in which work that was cancelled should end. */
+const PATIENCE = 3000;
+
 /** Work that is going on: what it is, how far it is, how to stop it. */
 export class Job {
   readonly id: number;
@@ -9,6 +12,8 @@ export class Job {
   /** "autoencoder 2 of 5, loss 0.031" */
   detail = $state('');
   cancelling = $state(false);
+  /** Cancelled a while ago, and still going on. */
+  stuck = $state(false);
   private readonly began = performance.now();
   private readonly controller = new AbortController();
   private now = $state(performance.now());
@@ -37,8 +42,10 @@ export class Job {
   }
 
   cancel(): void {
+    if (this.cancelling) return;
     this.cancelling = true;
     this.controller.abort();
+    setTimeout(() => (this.stuck = true), PATIENCE);
   }
 }
 

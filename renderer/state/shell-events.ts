@@ -1,4 +1,4 @@
-import { openSession } from '../actions/file-actions.ts';
+import { openCheckpoint, openSession } from '../actions/file-actions.ts';
 import { act } from '../actions/shortcuts.ts';
 import { appearance } from './appearance.svelte.ts';
 import type { WorkbenchState } from './workbench.svelte.ts';
@@ -9,7 +9,7 @@ export function followShell(workbench: WorkbenchState): void {
   shell.onEvent((event) => {
     if (event.kind === 'action') act(workbench, event.id);
     else if (event.kind === 'open-checkpoint')
-      workbench.open(event.source).catch((error: unknown) => workbench.report(error));
+      openCheckpoint(workbench, event.source).catch((error: unknown) => workbench.report(error));
     else openSession(workbench, event.file).catch((error: unknown) => workbench.report(error));
   });
   shell
@@ -32,7 +32,7 @@ export async function takeDrop(workbench: WorkbenchState, event: DragEvent): Pro
       return;
     }
     if ('text' in dropped) await openSession(workbench, dropped);
-    else await workbench.open(dropped);
+    else await openCheckpoint(workbench, dropped);
   } catch (error) {
     workbench.report(error);
   }

@@ -45,6 +45,8 @@ export class WorkbenchState {
   notices = $state.raw<readonly Notice[]>([]);
   undoLabel = $state<string | undefined>(undefined);
   redoLabel = $state<string | undefined>(undefined);
+  /** Why the engine is gone, while the open checkpoint cannot be asked anything. */
+  stopped = $state.raw<HeadscopeError | null>(null);
   /** What of the interface is open on top: the palette, the list of shortcuts. */
   overlay = $state<'palette' | 'shortcuts' | null>(null);
   private readonly history = new History<SessionDocument>();
@@ -54,6 +56,7 @@ export class WorkbenchState {
     this.shell = shell;
     this.engine = engine;
     this.runs = new PromptRuns(this);
+    engine.onStopped((error) => (this.stopped = this.checkpoint ? error : null));
   }
 
   get page(): Page {
@@ -129,17 +132,29 @@ export class WorkbenchState {
 
   /**
    * Opens a checkpoint and starts a new session on it, or goes on with `session`.
+   * @returns false when it was cancelled and what was open stays
    * @throws HeadscopeError what opening throws; the checkpoint that was open stays open when the new one cannot be read
    */
-  async open(source: CheckpointSource, session?: SessionDocument, device?: SessionDevice): Promise<void> {
+  async open(source: CheckpointSource, session?: SessionDocument): Promise<boolean> {
     const before = this.checkpoint;
+    try {
+      const summary = await this.load(source, session?.device ?? this.session.device ?? undefined);
+      this.begin(session ?? this.fresh(source, summary), source, summary);
+      return true;
+    } catch (error) {
+      if (before === null || !isCancelled(error)) throw error;
+      return false;
+    }
+  }
+
+  /** Has the engine open a checkpoint, with its progress shown. */
+  private async load(source: CheckpointSource, device: SessionDevice | undefined): Promise<OpenSummary> {
     this.opening = { name: source.name, stage: 'reading' };
     try {
-      const wanted = device ?? session?.device ?? this.session.device ?? undefined;
       const summary = await this.jobs.run(`Opening ${source.name}`, (job) =>
         this.engine.call(
           'open',
-          { source, device: wanted },
+          { source, device },
           {
             signal: job.signal,
             onProgress: ({ stage, done }) => {
@@ -151,23 +166,27 @@ export class WorkbenchState {
       );
       this.source = source;
       this.checkpoint = summary;
-      this.begin(session ?? this.fresh(source, summary), summary);
-    } catch (error) {
-      if (before === null || !isCancelled(error)) throw error;
+      this.stopped = null;
+      for (const note of summary.notes) this.notify('info', note);
+      return summary;
     } finally {
       this.opening = null;
     }
+  }
+
+  private identity(source: CheckpointSource, { inspect }: OpenSummary) {
+    return {
+      name: inspect.model.name,
+      file: inspect.model.file,
+      reference: this.shell.referenceOf(source),
+    };
   }
 
   private fresh(source: CheckpointSource, summary: OpenSummary): SessionDocument {
     const empty = emptySession();
     return {
       ...empty,
-      checkpoint: {
-        name: summary.inspect.model.name,
-        file: summary.inspect.model.file,
-        reference: this.shell.referenceOf(source),
-      },
+      checkpoint: this.identity(source, summary),
       prompts: summary.firstPrompts.map(({ text, label, answers, distractors }, i) => ({
         id: `p${i + 1}`,
         text,
@@ -181,13 +200,17 @@ export class WorkbenchState {
     };
   }
 
-  private begin(session: SessionDocument, summary: OpenSummary): void {
+  private begin(session: SessionDocument, source: CheckpointSource, summary: OpenSummary): void {
+    const { hashes } = session.checkpoint ?? {};
     this.history.clear();
     this.noteHistory();
-    this.session = { ...session, device: summary.device.kind };
+    this.session = {
+      ...session,
+      checkpoint: { ...this.identity(source, summary), ...(hashes && { hashes }) },
+      device: summary.device.kind,
+    };
     this.runs.forget();
     forgetSaved(this.session);
-    for (const note of summary.notes) this.notify('info', note);
   }
 
   /** Closes the checkpoint; the start page shows. */
@@ -195,6 +218,7 @@ export class WorkbenchState {
     await this.engine.call('close', {});
     this.checkpoint = null;
     this.source = null;
+    this.stopped = null;
     this.session = emptySession();
     this.history.clear();
     this.noteHistory();
@@ -202,15 +226,22 @@ export class WorkbenchState {
     await this.shell.clearAutosave();
   }
 
-  /** Puts the open checkpoint onto another device; the session goes on. */
+  /** Puts the open checkpoint onto another device; the session goes on, steps and all. */
   async useDevice(device: SessionDevice): Promise<void> {
     if (!this.source) throw new HeadscopeError('no-checkpoint', 'Open a checkpoint first.');
-    await this.open(this.source, { ...this.session, device });
+    const summary = await this.load(this.source, device);
+    this.session = { ...this.session, device: summary.device.kind };
+    this.runs.forget();
   }
 
-  /** After the engine stopped (a lost device, out of memory, killed): starts it again with the same checkpoint. */
+  /** Starts the engine again with the same checkpoint, after it stopped (a lost device, out of memory, killed) or does not answer. */
   async restart(device?: SessionDevice): Promise<void> {
     this.engine.restart();
-    if (this.source) await this.open(this.source, { ...this.session, device: device ?? this.session.device });
+    if (!this.source) return;
+    try {
+      await this.useDevice(device ?? this.session.device ?? 'wasm');
+    } catch (error) {
+      this.stopped = error as HeadscopeError;
+    }
   }
 }

@@ -91,8 +91,8 @@ export interface FullReportArgs {
 
 /** What steps take, seen against one run over a task; for the progress alone. */
 const WEIGHTS: readonly (readonly [RegExp, number])[] = [
-  [/^circuit/, 12],
-  [/^calibration/, 4],
+  [/^circuit/, 60],
+  [/^calibration/, 10],
 ];
 const weightOf = (step: string): number => WEIGHTS.find(([name]) => name.test(step))?.[1] ?? 1;
 
