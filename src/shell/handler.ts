@@ -60,7 +60,9 @@ async function makeSession(
 ): Promise<Response> {
   const token = url.searchParams.get('folder');
   const folder = token === null ? undefined : folders.get(token).files;
-  return jsonResponse(await native.create(await bodyOf(request), folder));
+  return jsonResponse(
+    await native.create(await bodyOf(request), folder, url.searchParams.get('owner') ?? undefined),
+  );
 }
 
 async function runSession(
@@ -79,6 +81,16 @@ async function releaseSession(
   parts: string[],
 ): Promise<Response> {
   await native.release(parts[0]);
+  return jsonResponse(null);
+}
+
+async function releaseOwner(
+  _request: Request,
+  _url: URL,
+  { native }: ShellServices,
+  parts: string[],
+): Promise<Response> {
+  await native.releaseOwner(parts[0]);
   return jsonResponse(null);
 }
 
@@ -119,6 +131,7 @@ const ROUTES: readonly [methods: string, path: RegExp, route: Route][] = [
   ['POST', /^\/native\/sessions$/, makeSession],
   ['POST', /^\/native\/sessions\/([\w-]+)\/run$/, runSession],
   ['DELETE', /^\/native\/sessions\/([\w-]+)$/, releaseSession],
+  ['DELETE', /^\/native\/owners\/([\w-]+)$/, releaseOwner],
   ['POST', /^\/print$/, keepPage],
   ['GET', /^\/print\/([\w-]+)$/, servePage],
   ['GET HEAD', /^\/.*$/, serveStatic],

@@ -32,12 +32,14 @@ function product(location = 'weights.bin'): Uint8Array {
 
 const X: Tensor = { type: 'float32', dims: [1, 2], data: Float32Array.of(1, 10) };
 
-async function make(graph: Uint8Array, within?: string): Promise<Response> {
-  const query = within === undefined ? '' : `?folder=${within}`;
-  return host.ask(`/native/sessions${query}`, { method: 'POST', body: body(graph) });
+async function make(graph: Uint8Array, within?: string, owner?: string): Promise<Response> {
+  const query = new URLSearchParams();
+  if (within !== undefined) query.set('folder', within);
+  if (owner !== undefined) query.set('owner', owner);
+  return host.ask(`/native/sessions?${query.toString()}`, { method: 'POST', body: body(graph) });
 }
-async function made(graph: Uint8Array, within?: string): Promise<SessionInfo> {
-  const response = await make(graph, within);
+async function made(graph: Uint8Array, within?: string, owner?: string): Promise<SessionInfo> {
+  const response = await make(graph, within, owner);
   if (!response.ok) throw new Error(await response.text());
   return (await response.json()) as SessionInfo;
 }
@@ -142,18 +144,56 @@ test('sessions that were forgotten do not pile up', async () => {
   expect((await run(used.id, { x: X }, ['y'])).status).toBe(200);
 });
 
+/** A chain of products that takes seconds, and its input. */
+function slow(): { graph: Uint8Array; feeds: Record<string, Tensor>; output: string } {
+  const g = new GraphBuilder({ opset: 17 });
+  g.input('x', 'float32', ['n', 'n']);
+  let output = 'x';
+  for (let i = 0; i < 20; i++) output = g.op('MatMul', [output, output]);
+  g.output(output, 'float32');
+  const x: Tensor = { type: 'float32', dims: [2000, 2000], data: new Float32Array(4e6) };
+  return { graph: g.encode(), feeds: { x }, output };
+}
+
+describe('an engine that is gone', () => {
+  test('has its sessions freed and those of others left', async () => {
+    const gone = await made(product(), token, 'gone');
+    const other = await made(product(), token, 'other');
+    expect((await host.ask('/native/owners/gone', { method: 'DELETE' })).status).toBe(200);
+    expect(await refusal(await run(gone.id, { x: X }, ['y']))).toEqual([503, 'engine-stopped']);
+    expect([...(await values(await run(other.id, { x: X }, ['y']))).y.data]).toEqual([31, 42]);
+  });
+
+  test('leaves a run of its own to end before its session is freed, when others have sessions', async () => {
+    await made(product(), token, 'other');
+    const { graph, feeds, output } = slow();
+    const { id } = await made(graph, undefined, 'gone');
+    const small: Tensor = { type: 'float32', dims: [800, 800], data: new Float32Array(64e4) };
+    const running = run(id, { x: small }, [output]);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const [ran] = await Promise.all([running, host.ask('/native/owners/gone', { method: 'DELETE' })]);
+    expect(ran.status).toBe(200);
+    expect(await refusal(await run(id, feeds, [output]))).toEqual([503, 'engine-stopped']);
+  });
+
+  test('does not go on computing when it was the only one', async () => {
+    host.native.close();
+    const { graph, feeds, output } = slow();
+    const { id } = await made(graph, undefined, 'gone');
+    const running = run(id, feeds, [output]);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await host.ask('/native/owners/gone', { method: 'DELETE' });
+    expect(await refusal(await running)).toEqual([503, 'engine-stopped']);
+  });
+});
+
 test('a process that dies ends its runs with a sentence, and the next session has a new one', async () => {
   const { id } = await made(product(), token);
   const before = host.started.length;
   const process = host.started[before - 1];
-  const heavy = new GraphBuilder({ opset: 17 });
-  heavy.input('x', 'float32', ['n', 'n']);
-  let last = 'x';
-  for (let i = 0; i < 20; i++) last = heavy.op('MatMul', [last, last]);
-  heavy.output(last, 'float32');
-  const { id: slow } = await made(heavy.encode());
-  const big: Tensor = { type: 'float32', dims: [2000, 2000], data: new Float32Array(4e6) };
-  const running = run(slow, { x: big }, [last]);
+  const { graph, feeds, output } = slow();
+  const { id: busy } = await made(graph);
+  const running = run(busy, feeds, [output]);
   setTimeout(() => process.kill(), 200);
   expect(await refusal(await running)).toEqual([503, 'engine-stopped']);
   expect(await refusal(await run(id, { x: X }, ['y']))).toEqual([503, 'engine-stopped']);

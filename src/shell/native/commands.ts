@@ -16,9 +16,30 @@ export interface SessionInfo {
   readonly device: string;
 }
 
+/** A session that is not freed while it runs. */
+class HeldSession {
+  readonly session: Session;
+  private busy: Promise<unknown> = Promise.resolve();
+
+  constructor(session: Session) {
+    this.session = session;
+  }
+
+  run(...args: Parameters<Session['run']>): ReturnType<Session['run']> {
+    const running = this.session.run(...args);
+    this.busy = Promise.allSettled([this.busy, running]);
+    return running;
+  }
+
+  async release(): Promise<void> {
+    await this.busy;
+    await this.session.release();
+  }
+}
+
 /** The child's state: one device and its sessions, least recently used first. */
 export class NativeState {
-  readonly sessions = new Map<string, Session>();
+  private readonly sessions = new Map<string, HeldSession>();
   private made?: Device;
 
   get device(): Device {
@@ -26,8 +47,15 @@ export class NativeState {
     return this.made;
   }
 
+  async add(session: Session): Promise<string> {
+    const id = randomUUID();
+    this.sessions.set(id, new HeldSession(session));
+    if (this.sessions.size > MAX_SESSIONS) await this.remove(this.sessions.keys().next().value as string);
+    return id;
+  }
+
   /** @throws HeadscopeError `engine-stopped` when there is no such session (any more) */
-  use(id: string): Session {
+  use(id: string): HeldSession {
     const session = this.sessions.get(id);
     if (!session)
       throw new HeadscopeError(
@@ -39,6 +67,12 @@ export class NativeState {
     this.sessions.set(id, session);
     return session;
   }
+
+  async remove(id: string): Promise<void> {
+    const session = this.sessions.get(id);
+    this.sessions.delete(id);
+    await session?.release();
+  }
 }
 
 async function create(
@@ -46,13 +80,7 @@ async function create(
   { graph, folder }: { graph: Uint8Array; folder?: string },
 ): Promise<SessionInfo> {
   const session = await state.device.createSession({ graph, weights: [], folder });
-  const id = randomUUID();
-  state.sessions.set(id, session);
-  if (state.sessions.size > MAX_SESSIONS) {
-    const [[oldest, forgotten]] = state.sessions;
-    state.sessions.delete(oldest);
-    await forgotten.release();
-  }
+  const id = await state.add(session);
   const { inputNames, outputNames } = session;
   return { id, inputNames: [...inputNames], outputNames: [...outputNames], device: state.device.name };
 }
@@ -63,9 +91,7 @@ async function run(state: NativeState, { id, body }: { id: string; body: Uint8Ar
 }
 
 async function release(state: NativeState, { id }: { id: string }): Promise<void> {
-  const session = state.sessions.get(id);
-  state.sessions.delete(id);
-  await session?.release();
+  await state.remove(id);
 }
 
 /** What the child process answers. */
