@@ -134,7 +134,9 @@ export function sinksOf(blocks: Blocks, { received }: HeadSummaries, { layer, he
   const minQueries = Math.min(MIN_QUERIES, tokens);
   const { value: threshold } = sinkThreshold(tokens);
   const row = received[layer].subarray(head * tokens, (head + 1) * tokens);
-  return sinksByAttention(row, { threshold, causal: block.causal === true, minQueries }).filter(({ weak }) => !weak);
+  return sinksByAttention(row, { threshold, causal: block.causal === true, minQueries }).filter(
+    ({ weak }) => !weak,
+  );
 }
 
 /** Mean attention of the queries to the head's sinks together: Σ over sinks of a[k] · (queries that see k) / T. */
