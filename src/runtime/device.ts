@@ -51,6 +51,8 @@ export interface RunnableModel {
   readonly weights: readonly WeightFile[];
   /** The folder that native external-data names are relative to; absent when the graph carries everything. */
   readonly folder?: string;
+  /** Names of nodes that a GPU computes too coarsely and that run on the CPU; none when absent. */
+  readonly precise?: readonly string[];
 }
 
 export type DeviceKind = 'cpu' | 'wasm' | 'webgpu';

@@ -32,14 +32,17 @@ async function errorOf(response: Response): Promise<HeadscopeError> {
 
 /**
  * ONNX Runtime's native CPU, reached through the shell's own origin; see src/shell/native.
+ * @param options.owner names the engine that asks, so that the shell can free all it made when it is gone
  * @param options.folder the token of the served folder that weights lie in; models without external data need none
  */
 export function remoteDevice({
   request,
   folder,
+  owner,
 }: {
   readonly request: typeof fetch;
   readonly folder?: string;
+  readonly owner?: string;
 }): Device {
   const ask = async (path: string, init: RequestInit): Promise<Response> => {
     const response = await request(`/native/sessions${path}`, init).catch((cause: unknown) => {
@@ -55,8 +58,13 @@ export function remoteDevice({
       return name;
     },
     async createSession({ graph }): Promise<Session> {
-      const query = folder === undefined ? '' : `?folder=${encodeURIComponent(folder)}`;
-      const made = await ask(query, { method: 'POST', body: graph as Uint8Array<ArrayBuffer> });
+      const query = new URLSearchParams();
+      if (folder !== undefined) query.set('folder', folder);
+      if (owner !== undefined) query.set('owner', owner);
+      const made = await ask(query.size ? `?${query.toString()}` : '', {
+        method: 'POST',
+        body: graph as Uint8Array<ArrayBuffer>,
+      });
       const { id, inputNames, outputNames, device } = (await made.json()) as SessionInfo;
       name = device;
       return {

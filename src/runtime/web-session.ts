@@ -36,7 +36,9 @@ export async function createWebSession(
   const externalData = await mount(model, provider === 'wasm' ? MAX_WEIGHT_BYTES : Infinity);
   try {
     const session = await ort.InferenceSession.create(model.graph, {
-      executionProviders: [provider],
+      executionProviders: [
+        provider === 'wasm' ? provider : { ...provider, forceCpuNodeNames: model.precise ?? [] },
+      ],
       externalData,
       logSeverityLevel: 4,
     });

@@ -11,6 +11,7 @@ import { DataType, type Model } from '../onnx/model.ts';
 import type { Device, FloatTensor, RunnableModel, Session, WeightFile } from '../runtime/device.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { modelFeeds } from '../instrument/feeds.ts';
+import { preciseNodes } from './precise-nodes.ts';
 
 /** A checkpoint on a device, ready for questions. */
 export interface OpenModel {
@@ -56,7 +57,13 @@ export function runnable(checkpoint: Checkpoint, model: Model): RunnableModel {
     name: source.name,
     bytes: () => source.read(0, source.size),
   }));
-  return { graph: writeModel(model), weights, folder: checkpoint.files.root };
+  const precise = preciseNodes(model);
+  return {
+    graph: writeModel(precise.model),
+    weights,
+    folder: checkpoint.files.root,
+    precise: precise.names,
+  };
 }
 
 export function shapeOf(anatomy: Anatomy): ModelShape {

@@ -41,7 +41,7 @@ export async function openEnginePage(): Promise<EnginePage> {
       executablePath: chromiumPath(),
       args: ['--headless=new', '--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'],
     });
-    const page = await browser.newPage();
+    const page = await (await browser.newContext()).newPage();
     const troubles: string[] = [];
     page.on('pageerror', (error) => troubles.push(error.message));
     page.on('console', (message) => {
