@@ -119,8 +119,8 @@ export async function openApp(options: AppOptions = {}): Promise<App> {
       await page.locator(`[data-sample="${name}"]`).click();
       await page.getByTestId('status-model').waitFor({ timeout: 120_000 });
       if (device !== undefined) {
-        const picker = page.locator('.picker select');
-        await page.waitForFunction(() => document.querySelectorAll('.picker option').length > 1);
+        const picker = page.locator('.top-bar .picker select');
+        await page.waitForFunction(() => document.querySelectorAll('.top-bar .picker option').length > 1);
         if ((await picker.inputValue()) !== device) {
           await picker.selectOption(device);
           await page.waitForFunction(() => !document.querySelector('.status-bar .job'), undefined, {
