@@ -12,6 +12,8 @@ import type { WorkerCommands } from './worker.ts';
 interface Running {
   readonly worker: Worker;
   readonly client: CommandClient<WorkerCommands>;
+  /** The engine's name at the shell's native runtime. */
+  readonly owner: string;
 }
 
 /** After these the open model cannot be used any more: its card or its native process is gone. */
@@ -26,6 +28,7 @@ export class EngineClient {
   /** @param options.nativeCpu whether the shell answers under /native/ */
   constructor({ nativeCpu }: { readonly nativeCpu: boolean }) {
     this.nativeCpu = nativeCpu;
+    addEventListener('pagehide', () => this.running && this.freeNative(this.running));
   }
 
   /**
@@ -55,6 +58,7 @@ export class EngineClient {
   terminate(): void {
     if (!this.running) return;
     const { worker, client } = this.running;
+    this.freeNative(this.running);
     this.running = undefined;
     worker.terminate();
     client.fail(new HeadscopeError('cancelled', 'The engine was stopped.', 1));
@@ -69,22 +73,30 @@ export class EngineClient {
   private start(): Running {
     const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'engine' });
     const client = new CommandClient<WorkerCommands>(worker);
-    const running = { worker, client };
+    const owner = crypto.randomUUID();
+    const running = { worker, client, owner };
     worker.addEventListener('error', (event) => {
       event.preventDefault();
       const why = event.message ? ` (${event.message.slice(0, 200)})` : '';
       const message = `The engine ended unexpectedly${why}. Open the checkpoint again; if memory ran out, use shorter prompts or another device.`;
       this.stop(running, new HeadscopeError('engine-stopped', message, 1));
     });
-    void client.call('configure', { nativeCpu: this.nativeCpu }).catch(() => undefined);
+    void client.call('configure', { nativeCpu: this.nativeCpu, owner }).catch(() => undefined);
     return running;
   }
 
   private stop(running: Running, error: HeadscopeError): void {
     if (this.running !== running) return;
     this.running = undefined;
+    this.freeNative(running);
     running.worker.terminate();
     running.client.fail(error);
     for (const listener of this.listeners) listener(error);
+  }
+
+  /** A worker that is ended cannot say good-bye: what it made at the native runtime is freed from here. */
+  private freeNative({ owner }: Running): void {
+    if (!this.nativeCpu) return;
+    void fetch(`/native/owners/${owner}`, { method: 'DELETE', keepalive: true }).catch(() => undefined);
   }
 }

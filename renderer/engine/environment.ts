@@ -13,6 +13,8 @@ const tokenOf = (source: CheckpointSource | undefined): string | undefined =>
 export class BrowserEnvironment implements EngineEnvironment {
   /** Whether the shell answers under /native/. */
   nativeCpu = false;
+  /** This engine's name there. */
+  owner?: string;
   readonly request: typeof fetch = (input, init) => fetch(input, init);
   private readonly runtime: WebRuntime;
 
@@ -63,6 +65,6 @@ export class BrowserEnvironment implements EngineEnvironment {
     if (kind === 'wasm') return this.runtime.wasm();
     const info = this.cpuInfo(source);
     if (!info.available) throw new HeadscopeError('bad-device', info.why ?? '', 1);
-    return remoteDevice({ request: this.request, folder: tokenOf(source) });
+    return remoteDevice({ request: this.request, folder: tokenOf(source), owner: this.owner });
   }
 }

@@ -13,8 +13,12 @@ const environment = new BrowserEnvironment(new WebRuntime({ mjs: absolute(mjs), 
 const workerCommands = {
   ...commands,
   /** Sent first, by the client itself. */
-  configure: (_engine: Engine, { nativeCpu }: { readonly nativeCpu: boolean }): Promise<void> => {
+  configure: (
+    _engine: Engine,
+    { nativeCpu, owner }: { readonly nativeCpu: boolean; readonly owner: string },
+  ): Promise<void> => {
     environment.nativeCpu = nativeCpu;
+    environment.owner = owner;
     return Promise.resolve();
   },
 };

@@ -27,9 +27,20 @@ class PlayedWorker extends EventTarget {
   }
 }
 
+/** What the shell was asked, and the page's own events. */
+const asked: [string, RequestInit?][] = [];
+let page = new EventTarget();
+
 beforeEach(() => {
   PlayedWorker.started.length = 0;
+  asked.length = 0;
+  page = new EventTarget();
   vi.stubGlobal('Worker', PlayedWorker);
+  vi.stubGlobal('addEventListener', page.addEventListener.bind(page));
+  vi.stubGlobal('fetch', (url: string, init?: RequestInit) => {
+    asked.push([url, init]);
+    return Promise.resolve(new Response());
+  });
 });
 afterEach(() => vi.unstubAllGlobals());
 
@@ -47,7 +58,7 @@ describe('the client of the engine', () => {
     const tasks = client.call('tasks', {});
     void client.call('close', {});
     expect(first().received.map(({ command, args }) => [command, args])).toEqual([
-      ['configure', { nativeCpu: true }],
+      ['configure', { nativeCpu: true, owner: expect.any(String) as string }],
       ['tasks', {}],
       ['close', {}],
     ]);
@@ -101,5 +112,30 @@ describe('the client of the engine', () => {
     expect(first().terminated).toBe(true);
     client.restart();
     expect(second().received.map(({ command }) => command)).toEqual(['configure']);
+  });
+
+  it('an engine that is ended, or whose page is left, has its native sessions freed', () => {
+    const client = new EngineClient({ nativeCpu: true });
+    page.dispatchEvent(new Event('pagehide'));
+    expect(asked).toEqual([]);
+    const begin = (): string => {
+      void client.call('close', {}).catch(() => undefined);
+      return (PlayedWorker.started.at(-1)!.received[0].args as { owner: string }).owner;
+    };
+    const owners = [begin()];
+    client.terminate();
+    owners.push(begin());
+    page.dispatchEvent(new Event('pagehide'));
+    expect(owners[0]).not.toBe(owners[1]);
+    expect(asked).toEqual(
+      owners.map((owner) => [`/native/owners/${owner}`, { method: 'DELETE', keepalive: true }]),
+    );
+  });
+
+  it('without a native runtime there is nothing to free', () => {
+    const client = new EngineClient({ nativeCpu: false });
+    void client.call('close', {}).catch(() => undefined);
+    client.terminate();
+    expect(asked).toEqual([]);
   });
 });
