@@ -1,6 +1,6 @@
-import { chooseHeads, type CircuitRule } from '../analysis/circuits/choose.ts';
+import { chooseHeads, ruleOf, type CircuitRule } from '../analysis/circuits/choose.ts';
 import type { CausalResult } from '../analysis/circuits/causal.ts';
-import { agreement, type Agreement } from '../analysis/circuits/verify.ts';
+import { agreement } from '../analysis/circuits/verify.ts';
 import { rocAuc } from '../analysis/circuits/auc.ts';
 import { headName } from '../instrument/runner.ts';
 import type { CircuitOutcome, CircuitReport } from './circuit-job.ts';
@@ -38,6 +38,8 @@ export interface CircuitFindings {
     readonly negatives: readonly string[];
   };
   readonly document: CircuitReport;
+  /** How `inCircuit` of the document's heads was chosen. */
+  readonly rule: CircuitRule;
   /** Names of the heads in the order of codes. */
   readonly codeHeads: readonly string[];
   readonly seeds: readonly SeedFindings[];
@@ -54,6 +56,7 @@ export function circuitFindings(
   return {
     task,
     document,
+    rule: ruleOf(document.settings, document.heads.length),
     codeHeads: result.heads.map(headName),
     seeds: result.seeds.map(({ seed, trainedOn, losses, codes, scores, votes }) => ({
       seed,
@@ -68,20 +71,25 @@ export function circuitFindings(
   };
 }
 
-/** The heads of a circuit, chosen by another rule: nothing is run again. */
-export function rechosen({ document }: CircuitFindings, rule: CircuitRule): CircuitHeads {
-  const { heads } = document;
+/** The same findings with heads chosen by another rule: nothing is run again. */
+export function rechosen(findings: CircuitFindings, rule: CircuitRule): CircuitFindings {
+  const { document, causal } = findings;
   const chosen = chooseHeads(
     rule,
-    heads.map(({ score }) => score),
-    heads.map(({ q }) => q),
+    document.heads.map(({ score }) => score),
+    document.heads.map(({ q }) => q),
   );
-  return heads.map((head, i) => ({ ...head, inCircuit: chosen[i] }));
-}
-
-/** How a choice of heads compares with the causal check; undefined without one. */
-export function agreementOf({ causal }: CircuitFindings, heads: CircuitHeads): Agreement | undefined {
-  return causal && agreement(heads, causal);
+  const heads = document.heads.map((head, i) => ({ ...head, inCircuit: chosen[i] }));
+  return {
+    ...findings,
+    rule,
+    document: {
+      ...document,
+      heads,
+      ...(causal &&
+        document.causal && { causal: { ...document.causal, agreement: agreement(heads, causal) } }),
+    },
+  };
 }
 
 /** Whether each head belongs to the known circuit; undefined where that is not known. */

@@ -1,5 +1,6 @@
 import type { CircuitEdge } from '../../analysis/circuits/circuit-types.ts';
 import { table, type Table } from '../../report/index.ts';
+import type { CodeRow } from '../circuit-findings.ts';
 import type { CircuitHeads, Truth } from './circuit-figures.ts';
 
 const number = (label: string, decimals?: number) => ({
@@ -54,5 +55,28 @@ export function edgesTable(edges: readonly CircuitEdge[]): Table {
       number('p', 4),
     ],
     rows: edges.map(({ from, to, score, p }) => [from, to, score, p]),
+  });
+}
+
+/** Which codes of a head fire on how many prompts. @param seed of the autoencoder */
+export function codesTable(head: string, seed: number, rows: readonly CodeRow[]): Table {
+  return table({
+    id: 'codes',
+    title: `Codes of ${head}`,
+    caption: `On how many prompts a code is the strongest one of ${head}'s output; autoencoder with seed ${seed}.`,
+    columns: [
+      number('Code', 0),
+      number('Positives', 0),
+      number('Negatives', 0),
+      number('Silent', 0),
+      { label: 'Only in positives', kind: 'text' },
+    ],
+    rows: rows.map(({ code, positives, negatives, silent, unique }) => [
+      code,
+      positives.length,
+      negatives.length,
+      silent,
+      unique ? 'yes' : '',
+    ]),
   });
 }
