@@ -26,6 +26,10 @@ function plainTensor(tensor: OrtTensor): Tensor {
   return { type: tensor.type as ElementType, dims: tensor.dims, data };
 }
 
+/** True when the WebAssembly module itself gave up; nothing can be run with it any more. */
+const isCrash = (cause: unknown): boolean =>
+  cause instanceof WebAssembly.RuntimeError || String(cause) === '[object WebAssembly.Exception]';
+
 /**
  * Turns what ONNX Runtime throws into one sentence; running out of memory and a missing GPU have codes of their own.
  */
@@ -46,6 +50,14 @@ export function runtimeError(code: 'load-failed' | 'run-failed', cause: unknown)
     return new HeadscopeError(
       'out-of-memory',
       `There is not enough memory: ${detail}. Capture fewer layers or shorter prompts, or use --device cpu.`,
+      1,
+      { cause },
+    );
+  }
+  if (isCrash(cause)) {
+    return new HeadscopeError(
+      'engine-stopped',
+      `${what}: it crashed (${detail}), most likely because memory ran out. Open the checkpoint again, or choose another device.`,
       1,
       { cause },
     );

@@ -33,12 +33,13 @@ export async function createWebSession(
   model: RunnableModel,
   provider: 'wasm' | { readonly name: 'webgpu'; readonly device: GPUDevice },
 ): Promise<Session> {
+  const { precise = [] } = model;
+  // an empty list of nodes ends in an exception inside the runtime
+  const forced = precise.length > 0 ? { forceCpuNodeNames: precise } : {};
   const externalData = await mount(model, provider === 'wasm' ? MAX_WEIGHT_BYTES : Infinity);
   try {
     const session = await ort.InferenceSession.create(model.graph, {
-      executionProviders: [
-        provider === 'wasm' ? provider : { ...provider, forceCpuNodeNames: model.precise ?? [] },
-      ],
+      executionProviders: [provider === 'wasm' ? provider : { ...provider, ...forced }],
       externalData,
       logSeverityLevel: 4,
     });
