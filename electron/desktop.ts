@@ -67,7 +67,12 @@ export class Desktop {
     this.window = window;
     this.desk.events.loading(window.webContents);
     window.webContents.on('did-navigate', () => this.desk.events.loading(window.webContents));
-    window.on('closed', () => (this.window = undefined));
+    // What a page made at the native runtime goes with the page.
+    window.webContents.on('render-process-gone', () => this.host.native.close());
+    window.on('closed', () => {
+      this.window = undefined;
+      this.host.native.close();
+    });
     return window;
   }
 

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import type { BridgeEvent, OpenedSource, Reply } from '../../renderer/shell/bridge.ts';
 import { CHANNEL_NAMES } from '../../renderer/shell/bridge.ts';
+import { encodeRun } from '../../src/runtime/wire-tensors.ts';
 import { MENU_TABLE } from '../../src/workbench/menu-table.ts';
 import { emitApp, fake, invoke } from '../fakes/electron.ts';
 import { checkpointFolder } from '../helpers/models.ts';
@@ -313,6 +314,18 @@ describe('the menu', () => {
 });
 
 describe('a page that crashes', () => {
+  test('takes its native sessions with it', async () => {
+    await startDesktop();
+    const samples = (await (await page('/samples.json')).json()) as { source: { base: string } }[];
+    const graph = await (await page(`${samples[0].source.base}model.onnx`)).arrayBuffer();
+    const made = await page('/native/sessions', { method: 'POST', body: graph });
+    const { id } = (await made.json()) as { id: string };
+    fake.windows[0].webContents.emit('render-process-gone', {}, { reason: 'crashed' });
+    const empty = encodeRun({}, []) as Uint8Array<ArrayBuffer>;
+    const answer = await page(`/native/sessions/${id}/run`, { method: 'POST', body: empty });
+    expect(await answer.json()).toMatchObject({ code: 'engine-stopped' });
+  });
+
   test('is loaded again once, and not for ever', async () => {
     await startDesktop();
     const [window] = fake.windows;
