@@ -105,7 +105,7 @@ export function removeEdit(
 export const editActions: readonly Action[] = [
   {
     id: 'edit.undo',
-    label: 'Undo',
+    label: ({ undoLabel }) => (undoLabel ? `Undo: ${undoLabel}` : 'Undo'),
     group: 'Edit',
     keys: 'CmdOrCtrl+Z',
     when: ({ undoLabel }) => undoLabel !== undefined,
@@ -113,7 +113,7 @@ export const editActions: readonly Action[] = [
   },
   {
     id: 'edit.redo',
-    label: 'Redo',
+    label: ({ redoLabel }) => (redoLabel ? `Redo: ${redoLabel}` : 'Redo'),
     group: 'Edit',
     keys: 'CmdOrCtrl+Shift+Z',
     when: ({ redoLabel }) => redoLabel !== undefined,

@@ -6,14 +6,17 @@ import { errorText, exceeds, settingText, type MadeWith } from '../made-with.ts'
 import { formatNumber } from '../numbers.ts';
 import type { Cell } from '../schema-parts.ts';
 import { escapeMarkup, paragraphs, prose, tokenText, visible } from '../text.ts';
-import { cellHtml, headHtml, MOST_ROWS, scrollHtml } from './table.ts';
+import { cellHtml, headHtml, MOST_ROWS, scrollHtml, titleHtml, type Heading } from './table.ts';
 
 const NARROWEST = 480;
 const MATRIX_CELLS = 1_300;
 const MATRIX_COLUMNS = 36;
 const LARGEST_SHOWN = 20;
 
-/** A figure of the page: title, picture, how to read it, what it was made with, and its data as a table. */
+/**
+ * A figure of the page: title, picture, how to read it, what it was made with, and its data as a table.
+ * @param heading a figure with the title of its section does not repeat it
+ */
 export function figureHtml(
   figure: Figure,
   drawing: Drawing,
@@ -21,13 +24,15 @@ export function figureHtml(
   number: number,
   made: MadeWith,
   file: string,
+  heading: Heading,
 ): string {
   const width = Math.max(NARROWEST, drawing.width);
+  const name = figure.title === heading.title ? `${heading.id} ${id}-title` : `${id}-title`;
   const words = [...paragraphs(figure.caption), ...figureRemarks(figure)];
   return [
-    `<figure id="${id}" style="width:${width}px" aria-labelledby="${id}-title">`,
-    `<h3 id="${id}-title"><span class="no">Figure ${number}</span> <bdi>${escapeMarkup(prose(figure.title))}</bdi></h3>`,
-    `<div class="chart">${drawing.inline(`${id}-title`)}</div>`,
+    `<figure id="${id}" style="width:${width}px" aria-labelledby="${name}">`,
+    `<h3 id="${id}-title"><span class="no">Figure ${number}</span>${titleHtml(figure.title, heading)}</h3>`,
+    `<div class="chart">${drawing.inline(name)}</div>`,
     '<figcaption>',
     ...words.map((paragraph) => `<p class="caption">${escapeMarkup(paragraph)}</p>`),
     `<p class="made">${madeHtml(made)}</p>`,

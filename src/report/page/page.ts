@@ -101,13 +101,14 @@ function filesHtml(report: ReportDocument): string {
 
 function contentsHtml(report: ReportDocument): string {
   const items = report.sections.map((section) => {
-    const figures = section.figures.map(
-      (figure) => `<li>${link(`figure-${section.id}-${figure.id}`, figure.title)}</li>`,
-    );
-    const tables = section.tables.map(
-      (table) => `<li>${link(`table-${section.id}-${table.id}`, table.title)}</li>`,
-    );
-    const inner = [...figures, ...tables].join('');
+    const parts = [
+      ...section.figures.map(({ id, title }) => ({ id: `figure-${section.id}-${id}`, title })),
+      ...section.tables.map(({ id, title }) => ({ id: `table-${section.id}-${id}`, title })),
+    ];
+    const inner = parts
+      .filter(({ title }) => title !== section.title)
+      .map(({ id, title }) => `<li>${link(id, title)}</li>`)
+      .join('');
     return `<li>${link(`section-${section.id}`, section.title)}${inner && `<ol>${inner}</ol>`}</li>`;
   });
   if (report.arrays?.length) items.push(`<li>${link('arrays', 'Arrays')}</li>`);
@@ -122,6 +123,7 @@ function sectionHtml(
   drawings: ReadonlyMap<string, Drawing>,
   numbers: { figure: number; table: number },
 ): string {
+  const heading = { id: `section-${section.id}-title`, title: section.title };
   const figures = section.figures.map((figure) => {
     const name = `${section.id}-${figure.id}`;
     const made = madeWith(report, section, figure);
@@ -132,15 +134,16 @@ function sectionHtml(
       ++numbers.figure,
       made,
       `figures/${name}.csv`,
+      heading,
     );
   });
   const tables = section.tables.map((table) => {
     const name = `${section.id}-${table.id}`;
-    return tableHtml(table, `table-${name}`, ++numbers.table, `tables/${name}.csv`);
+    return tableHtml(table, `table-${name}`, ++numbers.table, `tables/${name}.csv`, heading);
   });
   return [
-    `<section id="section-${section.id}" aria-labelledby="section-${section.id}-title">`,
-    `<h2 id="section-${section.id}-title"><bdi>${safe(section.title)}</bdi></h2>`,
+    `<section id="section-${section.id}" aria-labelledby="${heading.id}">`,
+    `<h2 id="${heading.id}"><bdi>${safe(section.title)}</bdi></h2>`,
     ...section.warnings.map(
       (warning) => `<div class="warning" role="note">${asParagraphs(`Caution: ${warning}`)}</div>`,
     ),

@@ -29,13 +29,22 @@ export function scrollHtml(label: string, content: string): string {
   return `<div class="scroll" role="region" tabindex="0" aria-label="${escapeMarkup(label)}">${content}</div>`;
 }
 
+/** The heading of the section that something stands in. */
+export interface Heading {
+  readonly id: string;
+  readonly title: string;
+}
+
+/** The title of a figure or table, left out where the heading above says it already. */
+export const titleHtml = (title: string, heading: Heading): string =>
+  title === heading.title ? '' : ` <bdi>${escapeMarkup(prose(title))}</bdi>`;
+
 /** A table of the report. */
-export function tableHtml(table: Table, id: string, number: number, file: string): string {
+export function tableHtml(table: Table, id: string, number: number, file: string, heading: Heading): string {
   const shown = table.rows.slice(0, MOST_ROWS);
   const body = shown.map(
     (row) => `<tr>${row.map((cell, i) => cellHtml(cell, table.columns[i])).join('')}</tr>`,
   );
-  const title = escapeMarkup(prose(table.title));
   const more =
     shown.length < table.rows.length
       ? ` The first ${shown.length} of ${table.rows.length} rows; all are in ${file}.`
@@ -45,7 +54,7 @@ export function tableHtml(table: Table, id: string, number: number, file: string
     `<div class="table" id="${id}">`,
     scrollHtml(
       `Table ${number}: ${prose(table.title)}`,
-      `<table><caption><span class="no">Table ${number}</span> <bdi>${title}</bdi></caption>${headHtml(table.columns)}<tbody>\n${body.join('\n')}\n</tbody></table>`,
+      `<table><caption><span class="no">Table ${number}</span>${titleHtml(table.title, heading)}</caption>${headHtml(table.columns)}<tbody>\n${body.join('\n')}\n</tbody></table>`,
     ),
     ...(words ? [`<p class="note-to-table">${words}</p>`] : []),
     '</div>',
