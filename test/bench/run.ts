@@ -6,6 +6,7 @@ import { nodeDevice } from '../../src/runtime/node-cpu.ts';
 import { openCheckpoint } from '../../src/workbench/workbench.ts';
 import { GPT2_SMALL } from '../../tools/bench/gpt2-graph.ts';
 import { gpt2Checkpoint } from '../../tools/bench/gpt2-shape.ts';
+import { appRows } from './app.ts';
 import { circuitRows } from './circuits.ts';
 import type { ClockName } from './measure.ts';
 import { openingRows } from './opening.ts';
@@ -16,7 +17,7 @@ import { smallRows } from './small.ts';
 
 const USAGE = `npm run bench -- [options]
 
-  --only opening,runs,small,circuit   parts to run (default: all)
+  --only opening,runs,small,circuit,app   parts to run (default: all; app needs Chromium and a built app)
   --rounds 20                         timed rounds of single runs
   --circuit-rounds 3                  timed rounds of the circuit job
   --tokens 128                        length of the prompt
@@ -28,7 +29,7 @@ const USAGE = `npm run bench -- [options]
 
 const { values } = parseArgs({
   options: {
-    only: { type: 'string', default: 'opening,runs,small,circuit' },
+    only: { type: 'string', default: 'opening,runs,small,circuit,app' },
     rounds: { type: 'string', default: '20' },
     'circuit-rounds': { type: 'string', default: '3' },
     tokens: { type: 'string', default: '128' },
@@ -87,6 +88,10 @@ try {
   if (parts.has('small')) {
     say('Small model …');
     rows.push(...(await smallRows({ device, rounds, clock })));
+  }
+  if (parts.has('app')) {
+    say('The workbench in a browser …');
+    add(await appRows({ rounds: Math.ceil(rounds / 4) }));
   }
   if (parts.has('circuit') && reference) {
     say('Circuit job …');

@@ -14,5 +14,5 @@ export default defineConfig({
       output: { entryFileNames: '[name].js', chunkFileNames: '[name]-[hash].js' },
     },
   },
-  ssr: { noExternal: true, external: ['onnxruntime-node', 'onnxruntime-web'] },
+  ssr: { noExternal: true, external: ['onnxruntime-node', 'onnxruntime-web', 'playwright-core'] },
 });
