@@ -173,3 +173,30 @@ describe('the packed app', () => {
     emitApp('will-quit');
   });
 });
+
+describe('the configuration', () => {
+  const { load } = fromBuilder('js-yaml') as { load: (text: string) => unknown };
+  interface Part {
+    files: { filter: string[] }[];
+    target: { arch: string[] }[];
+  }
+  const config = load(readFileSync(inRepository('electron-builder.yml'), 'utf8')) as Record<string, Part>;
+
+  test.each([
+    ['linux', 'linux', ['x64', 'arm64']],
+    ['win', 'win32', ['x64', 'arm64']],
+    ['mac', 'darwin', ['arm64']],
+  ])('takes for %s the native runtime that onnxruntime-node brings for it', (section, system, native) => {
+    const { files, target } = config[section];
+    expect(files.flatMap(({ filter }) => filter)).toEqual([`bin/napi-v6/${system}/\${arch}/**`]);
+    const bin = inRepository(`node_modules/onnxruntime-node/bin/napi-v6/${system}`);
+    expect(readdirSync(bin).sort()).toEqual([...native].sort());
+    for (const { arch } of target) expect(arch).toEqual(['x64', 'arm64']);
+  });
+
+  test('names icons that are there', () => {
+    const icons = [...readFileSync(inRepository('electron-builder.yml'), 'utf8').matchAll(/icon: (\S+)/g)];
+    expect(icons.length).toBe(3);
+    for (const [, icon] of icons) expect(existsSync(inRepository(icon)), icon).toBe(true);
+  });
+});
