@@ -9,6 +9,9 @@ import { maxAbs } from '../helpers/numbers.ts';
 /** One fused operator with its inputs; an input of null is absent. */
 export interface Case {
   readonly opType: string;
+  /** Microsoft's operators when absent. */
+  readonly domain?: string;
+  readonly opset?: number;
   readonly inputs: readonly (Tensor | null)[];
   readonly attributes?: Readonly<Record<string, AttributeInput>>;
   readonly outputs: readonly ('float32' | 'int32' | null)[];
@@ -31,8 +34,16 @@ export const int32s = (dims: readonly number[], ...values: number[]): Tensor => 
 });
 
 /** A model that is one fused operator. */
-export function modelOf({ opType, inputs, attributes, outputs, stored = [] }: Case): Model {
-  const g = new GraphBuilder({ opset: 17 });
+export function modelOf({
+  opType,
+  domain = 'com.microsoft',
+  opset = 17,
+  inputs,
+  attributes,
+  outputs,
+  stored = [],
+}: Case): Model {
+  const g = new GraphBuilder({ opset });
   const names = inputs.map((input, i) => {
     if (!input) return '';
     const name = `input_${i}`;
@@ -40,9 +51,9 @@ export function modelOf({ opType, inputs, attributes, outputs, stored = [] }: Ca
     return g.input(name, input.type, input.dims);
   });
   const results = outputs.map((type, i) => (type ? `output_${i}` : ''));
-  g.ops(opType, names, attributes ?? {}, results, 'com.microsoft');
+  g.ops(opType, names, attributes ?? {}, results, domain);
   outputs.forEach((type, i) => type && g.output(results[i], type));
-  const model = g.model();
+  const model = { ...g.model(), irVersion: opset < 23 ? 8 : 11 };
   model.opsets.set('com.microsoft', 1);
   return model;
 }

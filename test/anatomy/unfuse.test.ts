@@ -202,6 +202,66 @@ const packed: Record<string, Case> = {
   },
 };
 
+// Stored, since an input with four axes is taken for a cache.
+const onnx = {
+  opType: 'Attention',
+  domain: '',
+  opset: 23,
+  outputs: one,
+  stored: [0, 1, 2, 3, 4, 5],
+} as const;
+const perHead = (heads = H) => floats(B, heads, T, W);
+const bools = (...dims: number[]): Tensor => ({
+  type: 'bool',
+  dims,
+  // Every query may see one key at least.
+  data: Uint8Array.from({ length: dims.reduce((a, b) => a * b, 1) }, (_, i) => (i % 3 === 1 ? 0 : 1)),
+});
+
+const standard: Record<string, Case> = {
+  'heads on an axis of their own': { ...onnx, inputs: [perHead(), perHead(), perHead()] },
+  'causal, a scale of its own': {
+    ...onnx,
+    inputs: [perHead(), perHead(), perHead()],
+    attributes: { is_causal: 1, scale: { float: 0.7 } },
+  },
+  'heads side by side': { ...onnx, inputs: qkv(), attributes: { q_num_heads: H, kv_num_heads: H } },
+  'grouped keys and values, causal': {
+    ...onnx,
+    inputs: [perHead(4), perHead(2), perHead(2)],
+    attributes: { is_causal: 1 },
+  },
+  'grouped, side by side': {
+    ...onnx,
+    inputs: [floats(B, T, 4 * W), floats(B, T, 2 * W), floats(B, T, 2 * W)],
+    attributes: { q_num_heads: 4, kv_num_heads: 2 },
+  },
+  'a mask of truths': { ...onnx, inputs: [perHead(), perHead(), perHead(), bools(B, 1, T, T)] },
+  'a mask of truths for all prompts, causal': {
+    ...onnx,
+    inputs: [perHead(), perHead(), perHead(), bools(T, T)],
+    attributes: { is_causal: 1 },
+  },
+  'a mask of numbers': { ...onnx, inputs: [perHead(), perHead(), perHead(), floats(B, H, T, T)] },
+  'keys of another text': { ...onnx, inputs: [perHead(), floats(B, H, 7, W), floats(B, H, 7, 6)] },
+  'a cache': {
+    ...onnx,
+    inputs: [perHead(), perHead(), perHead(), floats(T, T + 4), floats(B, H, 4, W), floats(B, H, 4, W)],
+    outputs: three,
+  },
+  'a cache, causal': {
+    ...onnx,
+    inputs: [perHead(), perHead(), perHead(), null, floats(B, H, 4, W), floats(B, H, 4, W)],
+    attributes: { is_causal: 1 },
+    outputs: three,
+  },
+  'a soft-cap and a mask': {
+    ...onnx,
+    inputs: [perHead(), perHead(), perHead(), bools(T, T)],
+    attributes: { softcap: { float: 2 } },
+  },
+};
+
 const other: Record<string, Case> = {
   'SkipLayerNormalization with the sum given out': {
     opType: 'SkipLayerNormalization',
@@ -264,7 +324,7 @@ describe('fused operators in their parts give what ONNX Runtime gives for the fu
   const errors = new Errors();
   afterAll(() => console.log(`unfuse, max abs: ${errors.text}`));
 
-  for (const [family, cases] of Object.entries({ multiHead, groupQuery, packed, other })) {
+  for (const [family, cases] of Object.entries({ multiHead, groupQuery, packed, standard, other })) {
     it.each(Object.entries(cases))(`${family}: %s`, async (_, test) => {
       const { error, nodes, operators } = await fusedAgainstParts(device, test);
       expect(nodes).toEqual([{ opType: test.opType, where: expect.any(String) as string }]);
