@@ -41,7 +41,7 @@ export function runtimeError(code: 'load-failed' | 'run-failed', cause: unknown)
   if (/Failed to get a WebGPU adapter|No supported adapters/i.test(detail)) {
     return new HeadscopeError(
       'no-gpu',
-      'There is no GPU here that WebGPU can use. Use --device cpu, or install a Vulkan driver.',
+      'There is no GPU here that WebGPU can use. Use the CPU (--device cpu), or install a Vulkan driver.',
       1,
       { cause },
     );
@@ -49,7 +49,7 @@ export function runtimeError(code: 'load-failed' | 'run-failed', cause: unknown)
   if (/bad_alloc|out of memory|Failed to allocate|allocation failed/i.test(detail)) {
     return new HeadscopeError(
       'out-of-memory',
-      `There is not enough memory: ${detail}. Capture fewer layers or shorter prompts, or use --device cpu.`,
+      `There is not enough memory: ${detail}. Capture fewer layers or shorter prompts, or use the CPU (--device cpu).`,
       1,
       { cause },
     );

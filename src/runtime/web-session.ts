@@ -19,7 +19,7 @@ async function mount(model: RunnableModel, limit: number): Promise<{ path: strin
     if (total > limit)
       throw new HeadscopeError(
         'out-of-memory',
-        'The weights are larger than WebAssembly can hold (3.5 GB). Use --device cpu.',
+        'The weights are larger than WebAssembly can hold (3.5 GB). Use the native CPU (--device cpu).',
         1,
       );
     mounted.push({ path: file.name, data });

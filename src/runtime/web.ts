@@ -95,11 +95,12 @@ export interface WebGpu {
   guard<T>(work: Promise<T>): Promise<T>;
 }
 
-const noGpu = (): HeadscopeError =>
+const noGpu = (cause?: unknown): HeadscopeError =>
   new HeadscopeError(
     'no-gpu',
     'There is no GPU here that WebGPU can use. Choose the CPU, or turn WebGPU on in the browser (on Linux: chrome://flags/#enable-unsafe-webgpu).',
     1,
+    { cause },
   );
 
 /** Features that ONNX Runtime's kernels use where they are. */
@@ -115,9 +116,9 @@ async function openWebGpu(): Promise<WebGpu> {
   if (!adapter) throw noGpu();
   const requiredLimits: Record<string, number> = {};
   for (const name of LIMITS) requiredLimits[name] = adapter.limits[name];
-  const device = await adapter.requestDevice({
-    requiredFeatures: FEATURES.filter((name) => adapter.features.has(name)) as GPUFeatureName[],
-    requiredLimits,
+  const requiredFeatures = FEATURES.filter((name) => adapter.features.has(name)) as GPUFeatureName[];
+  const device = await adapter.requestDevice({ requiredFeatures, requiredLimits }).catch((cause: unknown) => {
+    throw noGpu(cause);
   });
   const { vendor, architecture, description, isFallbackAdapter } = adapter.info;
   const lost = device.lost.then(({ message }) => {

@@ -1,6 +1,6 @@
 import { unzipSync } from 'fflate';
 import { parse } from 'npyjs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { OverviewRow } from '../../src/workbench/engine/commands/run.ts';
 import type { OpenSummary } from '../../src/workbench/engine/commands/checkpoint.ts';
 import type { Sample } from '../../src/workbench/engine/source.ts';
@@ -8,6 +8,9 @@ import { readGolden } from '../helpers/golden.ts';
 import { maxAbs } from '../helpers/numbers.ts';
 import { openEnginePage, type EnginePage } from './engine-page.ts';
 import type { UnderTest } from './page/main.ts';
+
+// WebGPU runs on a software adapter here, which compiles its shaders slowly.
+vi.setConfig({ testTimeout: 180_000 });
 
 declare const client: UnderTest['client'];
 
@@ -135,24 +138,21 @@ it('files that are dropped onto the page need no server', async () => {
 it('a lost graphics card ends the run with a clear error, and the engine starts again', async () => {
   const ids = [...readGolden('ioi-4l').prompts[0]];
   await runInBrowser('ioi-4l', 'webgpu', ids);
-  const stopped = engine.page.evaluate(
-    () => new Promise((resolve) => client.onStopped(({ code }) => resolve(code))),
-  );
-  const work = engine.page.evaluate(async (ids) => {
+  const ended = engine.page.evaluate(async (ids) => {
+    const told: string[] = [];
+    client.onStopped(({ code }) => told.push(code));
     try {
       for (;;) await client.call('overview', { rows: [{ ids }] });
     } catch (error) {
-      return (error as { code: string }).code;
+      return [(error as { code: string }).code, ...told];
     }
   }, ids);
-  const crash = await engine.page.context().newPage();
-  await crash.goto('chrome://gpucrash').catch(() => undefined); // the page never answers
-  expect(await work).toBe('device-lost');
-  expect(await stopped).toBe('device-lost');
-  await crash.close();
+  const browser = await engine.page.context().browser()!.newBrowserCDPSession();
+  await browser.send('Browser.crashGpuProcess');
+  expect(await ended).toEqual(['device-lost', 'device-lost']);
   const again = await runInBrowser('ioi-4l', 'wasm', ids);
   expect(again.device.kind).toBe('wasm');
-}, 60_000);
+});
 
 it('nothing went wrong on the side', () => {
   expect(engine.troubles.filter((text) => !/favicon|status of 404/.test(text))).toEqual([]);
