@@ -11,8 +11,10 @@ export interface SortColumn<Row> {
   readonly unit?: string;
   /** Numbers stand right and their largest comes first; a flag is a dot or nothing. */
   readonly kind: 'text' | 'number' | 'token' | 'flag';
-  /** Digits after the point; four significant digits when absent. */
+  /** Digits after the point; `digits` significant ones when absent. */
   readonly decimals?: number;
+  /** Significant digits, 4 by default. */
+  readonly digits?: number;
   /** What the column holds, in a sentence. */
   readonly hint?: string;
   /** null is "not there": shown as a dash and always last. */
@@ -64,7 +66,7 @@ export function cellText<Row>(column: SortColumn<Row>, row: Row): string {
   if (typeof value === 'boolean') return value ? '●' : '';
   if (typeof value === 'number')
     return column.decimals === undefined
-      ? formatNumber(Number(value.toPrecision(4)))
+      ? formatNumber(Number(value.toPrecision(column.digits ?? 4)))
       : formatNumber(value, column.decimals);
   return visible(value);
 }

@@ -20,13 +20,37 @@ export function rankingColumns(causal: boolean, truth: KnownCircuit | undefined)
     decimals,
     value: (row) => value(row) ?? null,
   });
+  const score = [
+    number('score', 'Score', ({ score }) => score, 'Mean over autoencoders.'),
+    { ...number('sd', '± sd', ({ sd }) => sd, 'Standard deviation over autoencoders.'), digits: 2 },
+    number('q', 'q', ({ q }) => q, 'False-discovery rate over the heads (Benjamini–Hochberg).', 4),
+  ];
+  const known: SortColumn<CircuitRow> = {
+    id: 'known',
+    label: 'Known',
+    kind: 'flag',
+    hint: `In the known circuit of ${truth?.origin}.`,
+    value: ({ layer, head }) => truth?.belongs[`${layer}/${head}`] ?? null,
+  };
+  const effects = [
+    number(
+      'ablation',
+      'Ablation',
+      ({ effect }) => effect?.meanAblation,
+      'Change of the metric when the head is mean-ablated; positive: it helps.',
+      3,
+    ),
+    number(
+      'patching',
+      'Patching',
+      ({ effect }) => effect?.patching,
+      'Change of the metric when the head is patched from the corrupt prompt; positive: it helps.',
+      3,
+    ),
+  ];
   return [
     { id: 'head', label: 'Head', kind: 'text', value: ({ name }) => name },
-    number('score', 'Score', ({ score }) => score, 'Mean over autoencoders.'),
-    number('sd', '± sd', ({ sd }) => sd, 'Standard deviation over autoencoders.'),
-    number('z', 'z', ({ z }) => z, 'Standard deviations above the mean of permuted labels.', 2),
-    number('p', 'p', ({ p }) => p, 'Share of permutations that score as high.', 4),
-    number('q', 'q', ({ q }) => q, 'False-discovery rate over the heads (Benjamini–Hochberg).', 4),
+    ...score,
     {
       id: 'circuit',
       label: 'Circuit',
@@ -34,35 +58,13 @@ export function rankingColumns(causal: boolean, truth: KnownCircuit | undefined)
       hint: 'In the circuit as it is chosen now.',
       value: ({ inCircuit }) => inCircuit,
     },
-    number('votes', 'Votes', ({ votes }) => votes, 'Votes of the strongest pairs of heads.'),
-    ...(causal
-      ? [
-          number(
-            'ablation',
-            'Ablation',
-            ({ effect }) => effect?.meanAblation,
-            'Change of the metric when the head is mean-ablated; positive: it helps.',
-            3,
-          ),
-          number(
-            'patching',
-            'Patching',
-            ({ effect }) => effect?.patching,
-            'Change of the metric when the head is patched from the corrupt prompt; positive: it helps.',
-            3,
-          ),
-        ]
-      : []),
-    ...(truth
-      ? [
-          {
-            id: 'known',
-            label: 'Known',
-            kind: 'flag' as const,
-            hint: `In the known circuit of ${truth.origin}.`,
-            value: ({ layer, head }: CircuitRow) => truth.belongs[`${layer}/${head}`] ?? null,
-          },
-        ]
-      : []),
+    ...(truth ? [known] : []),
+    ...(causal ? effects : []),
+    number('z', 'z', ({ z }) => z, 'Standard deviations above the mean of permuted labels.', 2),
+    number('p', 'p', ({ p }) => p, 'Share of permutations that score as high.', 4),
+    {
+      ...number('votes', 'Votes', ({ votes }) => votes, 'Votes of the strongest pairs of heads.'),
+      digits: 3,
+    },
   ];
 }
