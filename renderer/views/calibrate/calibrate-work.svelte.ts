@@ -15,7 +15,7 @@ import type {
   HeadSearch,
   Redistribution,
 } from '../../../src/workbench/engine/commands/calibrate.ts';
-import { newId } from '../../actions/edit-actions.ts';
+import { addResult, removeResult } from '../../actions/results.ts';
 import type { FileKind } from '../../shell/shell.ts';
 import { isCancelled } from '../../state/jobs.svelte.ts';
 import { KnownSets } from '../../state/known-sets.svelte.ts';
@@ -173,7 +173,9 @@ export class CalibrateWork {
       return;
     }
     const { heads, dims, tau, rho, summ, p } = this.var;
-    const layers = [...new Set(heads.map(({ layer }) => layer))].filter((layer) => this.shape.streams[layer]);
+    const layers = this.shape.heads.flatMap((_, layer) =>
+      this.shape.streams[layer] && heads.some((head) => head.layer === layer) ? [layer] : [],
+    );
     const question = { ids, settings: { focus, dims, tau, rho, summ, p, layers } };
     this.redistribution.ask(checkpoint, JSON.stringify(question), () =>
       engine.call('redistribution', question),
@@ -233,27 +235,24 @@ export class CalibrateWork {
           },
         ),
       );
-      const id = newId('search', workbench.session.results);
-      const title = `${set.name} · ${look.metric} · β ${act.beta} · seed ${look.seed}`;
-      workbench.change(`Head search on ${set.name}`, ({ results }) => ({
-        results: [
-          ...results,
-          {
-            id,
-            kind: 'act-search',
-            title,
-            made: new Date().toISOString(),
-            settings: { ...settings, set: set.name },
-            data,
-          },
-        ],
-      }));
+      const id = addResult(workbench, `Head search on ${set.name}`, {
+        kind: 'act-search',
+        title: `${set.name} · ${look.metric} · β ${act.beta} · seed ${look.seed}`,
+        settings: { ...settings, set: set.name },
+        data,
+      });
       this.change({ result: id });
     } catch (error) {
       if (!isCancelled(error)) this.failed = (error as Error).message;
     } finally {
       this.searching = false;
     }
+  }
+
+  /** Removes the search result that is shown. */
+  remove(): void {
+    if (this.shown) removeResult(this.workbench, this.shown);
+    this.change({ result: null });
   }
 
   /** Uses a calibration on all prompts, from now on. */

@@ -2,7 +2,7 @@ import { defaultTau } from '../../../src/analysis/sinks/by-hidden-state.ts';
 import type { SinkSettings } from '../../../src/analysis/sinks/find.ts';
 import type { SinksAnalysis } from '../../../src/workbench/engine/commands/sinks.ts';
 import type { ResultEntry } from '../../../src/workbench/session/schema.ts';
-import { newId } from '../../actions/edit-actions.ts';
+import { addResult, removeResult } from '../../actions/results.ts';
 import { isCancelled } from '../../state/jobs.svelte.ts';
 import { KnownSets } from '../../state/known-sets.svelte.ts';
 import { Latest } from '../../state/latest.svelte.ts';
@@ -144,14 +144,9 @@ export class SinksWork {
 
   private store(data: SinksAnalysis, of: string, settings: SinkSettings): void {
     const { rule, value } = ruleOf(settings);
-    const id = newId('sinks', this.workbench.session.results);
     const title = `${of} · ${rule} ${value}`;
-    this.workbench.change(`Sinks of ${of}`, ({ results }) => ({
-      results: [
-        ...results,
-        { id, kind: 'sinks', title, made: new Date().toISOString(), settings: { ...settings }, data },
-      ],
-    }));
+    const result = { kind: 'sinks', title, settings: { ...settings }, data };
+    const id = addResult(this.workbench, `Sinks of ${of}`, result);
     this.change({ kept: id, prompt: 0, position: null });
   }
 
@@ -159,9 +154,7 @@ export class SinksWork {
   remove(): void {
     const { kept } = this;
     if (!kept) return;
-    this.workbench.change(`Remove the result: sinks of ${kept.title}`, ({ results }) => ({
-      results: results.filter(({ id }) => id !== kept.id),
-    }));
+    removeResult(this.workbench, kept);
     this.change({ kept: null, prompt: 0, position: null });
   }
 }
