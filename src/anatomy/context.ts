@@ -37,22 +37,38 @@ function cutLimit(index: GraphIndex, shapes: Shapes, node: Node): number[] {
   return axes.flatMap((axis, i) => (isTokens(axis) && whole[i] > 1 ? [whole[i]] : []));
 }
 
+/** Rows of a table picked by number. */
+interface Lookup {
+  readonly table: string;
+  /** Which rows. */
+  readonly rows: string;
+}
+
+function lookupOf({ opType, domain, attributes, inputs }: Node): Lookup | undefined {
+  if (opType === 'Gather' && (attributes.get('axis')?.int ?? 0) === 0)
+    return { table: inputs[0], rows: inputs[1] };
+  if (opType !== 'RotaryEmbedding') return undefined;
+  const [table, rows] = domain === '' ? [inputs[1], inputs[3]] : [inputs[2], inputs[1]];
+  return rows ? { table, rows } : undefined;
+}
+
 function lookupLimits(
   model: Model,
   index: GraphIndex,
   shapes: Shapes,
   roles: readonly InputRole[],
 ): number[] {
-  const lookups = model.graph.nodes.filter((node) => {
-    if (node.opType !== 'Gather' || (node.attributes.get('axis')?.int ?? 0) !== 0) return false;
-    const table = index.isConstant(node.inputs[0]) ? shapes.known.get(node.inputs[0])?.dims : undefined;
-    return table !== undefined && table.length >= 2 && isTokens(shapes.axes(node.inputs[1])?.at(-1));
+  const lookups = model.graph.nodes.flatMap((node) => {
+    const lookup = lookupOf(node);
+    if (!lookup) return [];
+    const dims = index.isConstant(lookup.table) ? shapes.known.get(lookup.table)?.dims : undefined;
+    return dims && dims.length >= 2 && isTokens(shapes.axes(lookup.rows)?.at(-1)) ? [lookup] : [];
   });
   if (lookups.length === 0) return [];
   const positions = positionsUsed(model, index, shapes, roles, lookups);
-  return lookups.flatMap((node, i) => {
+  return lookups.flatMap(({ table }, i) => {
     const at = positions[i];
-    const rows = shapes.known.get(node.inputs[0])!.dims![0];
+    const rows = shapes.known.get(table)!.dims![0];
     return at !== undefined && at >= 0 ? [rows - at] : [];
   });
 }
@@ -63,7 +79,7 @@ function positionsUsed(
   index: GraphIndex,
   shapes: Shapes,
   roles: readonly InputRole[],
-  lookups: readonly Node[],
+  lookups: readonly Lookup[],
 ): (number | undefined)[] {
   // Some models count positions along the tokens that are no padding, so the tokens need values here.
   const inputs = sampleInputs(roles, shapes.sizes);
@@ -75,14 +91,14 @@ function positionsUsed(
       inputs.set(role.name, { ...known, values: new Float64Array(size).fill(ORDINARY_TOKEN) });
   }
   const only = new Set<Node>();
-  for (const node of lookups)
-    for (const value of index.ancestors(node.inputs[1])) {
+  for (const { rows } of lookups)
+    for (const value of index.ancestors(rows)) {
       const maker = index.producer(value);
       if (maker) only.add(maker);
     }
   const known = inferShapes(model, inputs, { constants: shapes.known, only });
-  return lookups.map((node) => {
-    const values = known.get(node.inputs[1])?.values;
+  return lookups.map(({ rows }) => {
+    const values = known.get(rows)?.values;
     const length = shapes.sizes.tokens;
     if (!values || length < 2 || values.length % length !== 0) return undefined;
     const counts = values.every((value, i) => value === values[0] + (i % length));

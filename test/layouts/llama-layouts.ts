@@ -180,6 +180,33 @@ function groupQuery(
   return linear(g, outputs[0], layer.out);
 }
 
+/** Inputs, tables and a mask of truths for ONNX's own operators. */
+function standardStart(g: GraphBuilder, { headDim }: LlamaWeights): Shared {
+  const ids = g.input('input_ids', 'int64', ['batch_size', 'sequence_length']);
+  const mask = g.input('attention_mask', 'int64', ['batch_size', 'sequence_length']);
+  const positions = g.input('position_ids', 'int64', ['batch_size', 'sequence_length']);
+  const [cos, sin] = angleTables(headDim).map((table) => g.constant(table, [CONTEXT, headDim / 2]));
+  return { ids, positions, cos, sin, real: g.axes('Unsqueeze', g.op('Cast', [mask], { to: 9 }), [1, 2]) };
+}
+
+/** RotaryEmbedding and Attention of opset 23, as newer exporters write them. */
+function standard(
+  g: GraphBuilder,
+  x: string,
+  layer: LlamaLayer,
+  { cos, sin, positions, real, ids }: Shared,
+  { heads, kvHeads }: LlamaWeights,
+): string {
+  const turned = (weight: Weight, n: number): string =>
+    g.op('RotaryEmbedding', [split(g, linear(g, x, weight), n), cos, sin, positions]);
+  const [q, k] = [turned(layer.q, heads), turned(layer.k, kvHeads)];
+  const v = split(g, linear(g, x, layer.v), kvHeads);
+  const tokens = tokensOf(g, ids);
+  const count = g.op('Range', [g.int(0), tokens, g.int(1)]);
+  const order = g.op('LessOrEqual', [g.axes('Unsqueeze', count, [0]), g.axes('Unsqueeze', count, [1])]);
+  return linear(g, join(g, g.op('Attention', [q, k, v, g.op('And', [order, real])])), layer.out);
+}
+
 type Layout = (model: LlamaWeights) => LlamaParts;
 
 /** llama-tiny in other layouts. */
@@ -207,6 +234,13 @@ export const LLAMA_LAYOUTS: Readonly<Record<string, Layout>> = {
     start: genaiStart,
     attention: (g, x, layer, shared, at) => groupQuery(g, x, layer, shared, at, model),
   }),
+  'Attention, RotaryEmbedding and RMSNormalization of ONNX itself, opset 23': (model) => ({
+    opset: 23,
+    norm: (g, x, scale) =>
+      g.op('RMSNormalization', [x, store(g, scale)], { axis: -1, epsilon: { float: EPSILON } }),
+    start: standardStart,
+    attention: (g, x, layer, shared) => standard(g, x, layer, shared, model),
+  }),
 };
 
 /** The bytes of llama-tiny in one of the layouts. */
@@ -224,7 +258,7 @@ export function writeLlama(name: string, model: LlamaWeights): Uint8Array {
   });
   const logits = linear(g, parts.norm(g, x, model.final), model.unembedding);
   g.output(logits, 'float32', ['batch_size', 'sequence_length', model.vocab], 'logits');
-  const out = g.model();
+  const out = { ...g.model(), irVersion: parts.opset < 23 ? 8 : 11 };
   out.opsets.set('com.microsoft', 1);
   return writeModel(out);
 }
