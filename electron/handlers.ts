@@ -1,6 +1,7 @@
 import { nativeTheme, type BrowserWindow } from 'electron';
 import path from 'node:path';
 import type { OpenedItem } from '../renderer/shell/bridge.ts';
+import { HeadscopeError } from '../src/errors.ts';
 import type { PrintPages } from '../src/shell/print-pages.ts';
 import { writeFileAtomic } from '../src/workbench/node-output.ts';
 import { SESSION, type Dialogs } from './dialogs.ts';
@@ -42,7 +43,15 @@ export function createHandlers(desk: Desk): Handlers {
       const target = await dialogs.checkpoint();
       return target === undefined ? null : recents.open(target);
     },
-    openDropped: ({ path: target }) => (target === '' ? null : openItem(desk, target)),
+    async openDropped({ path: target }) {
+      if (target === '') return null; // made by the page, not dropped
+      try {
+        return await openItem(desk, target);
+      } catch (error) {
+        if (error instanceof HeadscopeError && error.code === 'not-a-model') return null;
+        throw error;
+      }
+    },
     recents: () => recents.list(),
     openRecent: ({ id }) => recents.openAgain(id),
     forgetRecent: ({ id }) => (recents.forget(id), null),

@@ -55,7 +55,11 @@ export class JsonFile<T> {
     } catch {
       // no JSON at all
     }
-    renameSync(this.path, `${this.path}.damaged`);
+    try {
+      renameSync(this.path, `${this.path}.damaged`);
+    } catch (cause) {
+      console.error(`${this.path} is damaged and could not be put aside: ${(cause as Error).message}`);
+    }
     return undefined;
   }
 }

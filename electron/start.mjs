@@ -16,7 +16,10 @@ const OUTPUTS = [
   'out/electron/preload.cjs',
   'out/renderer/index.html',
 ];
-const SOURCES = ['src', 'renderer', 'electron', 'package.json', 'package-lock.json'];
+const SOURCES = [
+  ...['src', 'renderer', 'electron', 'package.json', 'package-lock.json', 'svelte.config.js'],
+  ...['cli', 'renderer', 'electron', 'preload'].map((name) => `vite.${name}.config.ts`),
+];
 /** An Electron that ends within this time with an error could not start at all. */
 const START_MS = 10_000;
 

@@ -96,22 +96,14 @@ describe('npm start', () => {
 
   beforeAll(() => {
     root = mkdtempSync(path.join(tmpdir(), 'headscope-start-'));
-    const old = new Date('2020-01-01');
     for (const name of ['src', 'renderer', 'electron']) mkdirSync(path.join(root, name));
-    cpSync(inRepository('electron/start.mjs'), script());
-    for (const name of ['package.json', 'package-lock.json'])
-      cpSync(inRepository(name), path.join(root, name));
+    const configs = ['cli', 'renderer', 'electron', 'preload'].map((name) => `vite.${name}.config.ts`);
+    const files = ['electron/start.mjs', 'package.json', 'package-lock.json', 'svelte.config.js', ...configs];
+    for (const name of files) cpSync(inRepository(name), path.join(root, name));
     for (const name of ['out', 'node_modules', 'assets'])
       symlinkSync(inRepository(name), path.join(root, name));
-    for (const name of [
-      'src',
-      'renderer',
-      'electron',
-      'electron/start.mjs',
-      'package.json',
-      'package-lock.json',
-    ])
-      utimesSync(path.join(root, name), old, old);
+    const old = new Date('2020-01-01');
+    for (const name of ['src', 'renderer', 'electron', ...files]) utimesSync(path.join(root, name), old, old);
   });
   afterAll(() => rmSync(root, { recursive: true }));
 
