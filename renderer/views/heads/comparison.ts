@@ -1,7 +1,7 @@
 import { headName, type HeadRef } from '../../../src/instrument/runner.ts';
 import type { WhatIfQuestion } from '../../../src/workbench/engine/commands/what-if.ts';
 import type { ShownToken } from '../../../src/text/prompt.ts';
-import type { HeadPattern } from './patterns.svelte.ts';
+import type { HeadPattern } from './patterns.ts';
 
 /** What the open pattern is shown beside. */
 export type Comparison = 'none' | 'head' | 'prompt' | 'edit';

@@ -130,7 +130,7 @@ export function usePrompt(
       ...focus,
     });
     const corrupt = pair
-      ? put(compare, { text: item.corrupt!, label: `${name}, corrupt`, ...targets })
+      ? put(compare, { text: item.corrupt, label: `${name}, corrupt`, ...targets })
       : compare;
     return {
       prompts,
