@@ -14,8 +14,11 @@ export interface EnginePage {
   close(): Promise<void>;
 }
 
-/** A page with nothing but the engine's client, built as the app is and served by the shell's own handler. */
-export async function openEnginePage(): Promise<EnginePage> {
+/**
+ * A page with nothing but the engine's client, built as the app is and served by the shell's own handler.
+ * @param checkpoints folders to serve besides the samples
+ */
+export async function openEnginePage(checkpoints: readonly string[] = []): Promise<EnginePage> {
   const app = inRepository('out/test/engine-page');
   await build({
     ...rendererConfig,
@@ -28,6 +31,7 @@ export async function openEnginePage(): Promise<EnginePage> {
   const host = await openShell(
     { app, samples: inRepository('assets/checkpoints') },
     forkNative(inRepository('out/cli/native-child.js')),
+    checkpoints,
   );
   const server = await startServer(host.handle);
   let browser: Browser | undefined;

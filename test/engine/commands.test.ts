@@ -10,7 +10,7 @@ import { areaMeans } from '../../src/workbench/engine/area-means.ts';
 import type { OpenProgress } from '../../src/workbench/engine/commands/checkpoint.ts';
 import type { CheckpointSource } from '../../src/workbench/engine/source.ts';
 import { readGolden } from '../helpers/golden.ts';
-import { CHECKPOINTS, checkpointFolder } from '../helpers/models.ts';
+import { CHECKPOINTS, checkpointFolder, variantFolder } from '../helpers/models.ts';
 import { maxAbs } from '../helpers/numbers.ts';
 import { openTestHost, type TestHost } from '../shell/host.ts';
 import { droppedFolder, joinedEngine, NodeEnvironment } from './node-engine.ts';
@@ -19,7 +19,7 @@ let host: TestHost;
 let environment: NodeEnvironment;
 let joined: ReturnType<typeof joinedEngine>;
 beforeAll(async () => {
-  host = await openTestHost();
+  host = await openTestHost([variantFolder('external-data')]);
   environment = new NodeEnvironment(host);
   joined = joinedEngine(environment);
 });
@@ -286,6 +286,14 @@ describe('opening', () => {
     const golden = readGolden('ioi-4l');
     const { data } = await joined.client.call('pattern', { ids: golden.prompts[1], layer: 3 });
     expect(maxAbs(data, golden.tensor('p1.l3.attn').data)).toBeLessThan(1e-4);
+  });
+
+  it.each(['cpu', 'wasm'] as const)('finds weights in a file of their own, on %s', async (device) => {
+    const summary = await joined.client.call('open', { source: host.opened[0].source, device });
+    expect(summary.inspect.model.files.map(({ name }) => name)).toEqual(['model.onnx', 'model.onnx_data']);
+    const golden = readGolden('ioi-4l');
+    const { data } = await joined.client.call('pattern', { ids: golden.prompts[0], layer: 3 });
+    expect(maxAbs(data, golden.tensor('p0.l3.attn').data)).toBeLessThan(1e-4);
   });
 
   it('compares a graphics card with the CPU', async () => {
