@@ -32,8 +32,10 @@ afterAll(async () => {
 function runInBrowser(name: string, device: 'webgpu' | 'wasm' | 'cpu', ids: readonly number[]) {
   return engine.page.evaluate(
     async ({ name, device, ids }) => {
-      const lists = ['/samples.json', '/opened.json'].map(async (url) => (await fetch(url)).json());
-      const served = ((await Promise.all(lists)) as Pick<Sample, 'name' | 'source'>[][]).flat();
+      const lists = ['/samples.json', '/opened.json'].map(
+        async (url) => (await (await fetch(url)).json()) as Pick<Sample, 'name' | 'source'>[],
+      );
+      const served = (await Promise.all(lists)).flat();
       const { source } = served.find((each) => each.name === name)!;
       const began = performance.now();
       const summary: OpenSummary = await client.call('open', { source, device });
