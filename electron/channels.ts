@@ -38,7 +38,10 @@ export const CHANNELS: {
     readonly result: Schema<Channels[K]['result']>;
   };
 } = {
-  openCheckpoint: { args: nothing, result: v.nullable(opened) },
+  openCheckpoint: {
+    args: v.strictObject({ what: v.picklist(['folder', 'file']) }),
+    result: v.nullable(opened),
+  },
   openDropped: { args: v.strictObject({ path: short }), result: v.nullable(item) },
   recents: { args: nothing, result: v.array(recent) },
   openRecent: { args: v.strictObject({ id: short }), result: opened },

@@ -39,10 +39,10 @@ export class Dialogs {
     return filePaths[0];
   }
 
-  /** A checkpoint: on a Mac a folder or a file, elsewhere the .onnx file, because the dialogs there show either files or folders. */
-  checkpoint(): Promise<string | undefined> {
+  /** The folder of a checkpoint or its .onnx file: not every system's dialog shows both. */
+  checkpoint(what: 'folder' | 'file'): Promise<string | undefined> {
     const filters = [{ name: 'ONNX model', extensions: ['onnx'] }];
-    return this.open(process.platform === 'darwin' ? ['openFile', 'openDirectory'] : ['openFile'], filters);
+    return what === 'folder' ? this.open(['openDirectory'], []) : this.open(['openFile'], filters);
   }
 
   text(kinds: readonly FileKind[]): Promise<string | undefined> {

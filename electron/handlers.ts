@@ -39,8 +39,8 @@ export async function openItem({ recents, sessions }: Desk, target: string): Pro
 export function createHandlers(desk: Desk): Handlers {
   const { window, settings, recents, sessions, dialogs, events, pages } = desk;
   return {
-    async openCheckpoint() {
-      const target = await dialogs.checkpoint();
+    async openCheckpoint({ what }) {
+      const target = await dialogs.checkpoint(what);
       return target === undefined ? null : recents.open(target);
     },
     async openDropped({ path: target }) {

@@ -22,7 +22,7 @@ async function checkpointOf(
     'info',
     `Choose the checkpoint “${checkpoint?.name ?? ''}” that this session was made with.`,
   );
-  return shell.openCheckpoint();
+  return shell.openCheckpoint('folder');
 }
 
 async function goOnWith(workbench: WorkbenchState, session: SessionDocument): Promise<boolean> {
@@ -50,18 +50,27 @@ export async function openCheckpoint(workbench: WorkbenchState, source: Checkpoi
   if (await mayLeave(workbench)) await workbench.open(source);
 }
 
+async function chooseCheckpoint(workbench: WorkbenchState, what: 'folder' | 'file'): Promise<void> {
+  const source = await workbench.shell.openCheckpoint(what);
+  if (source) await openCheckpoint(workbench, source);
+}
+
 const opened = ({ checkpoint }: WorkbenchState): boolean => checkpoint !== null;
 
 export const fileActions: readonly Action[] = [
   {
     id: 'file.open',
-    label: 'Open a checkpoint…',
+    label: 'Open the folder of a checkpoint…',
     group: 'File',
     keys: 'CmdOrCtrl+O',
-    perform: async (workbench) => {
-      const source = await workbench.shell.openCheckpoint();
-      if (source) await openCheckpoint(workbench, source);
-    },
+    perform: (workbench) => chooseCheckpoint(workbench, 'folder'),
+  },
+  {
+    id: 'file.open-file',
+    label: 'Open an .onnx file…',
+    group: 'File',
+    keys: 'CmdOrCtrl+Alt+O',
+    perform: (workbench) => chooseCheckpoint(workbench, 'file'),
   },
   {
     id: 'file.open-session',

@@ -14,7 +14,7 @@ export type OpenedItem =
 
 /** Every channel between the page and the main process: what is sent, and what comes back. */
 export interface Channels {
-  openCheckpoint: { args: undefined; result: OpenedSource | null };
+  openCheckpoint: { args: { what: 'folder' | 'file' }; result: OpenedSource | null };
   /** The path is put in by the preload script from a dropped file; the page never sees it. */
   openDropped: { args: { path: string }; result: OpenedItem | null };
   recents: { args: undefined; result: Recent[] };

@@ -1,6 +1,6 @@
 import { HeadscopeError } from '../../src/errors.ts';
 import type { CheckpointSource } from '../../src/workbench/engine/source.ts';
-import { folderSource, readDropped, sessionOf } from './dropped-files.ts';
+import { folderSource, looseSource, readDropped, sessionOf } from './dropped-files.ts';
 import { readValue, writeValue } from './local-store.ts';
 import { download, pickFiles } from './pick-files.ts';
 import { pageAddress, printPage } from './print.ts';
@@ -37,7 +37,8 @@ export class BrowserShell implements Shell {
     return this.shelf.list();
   }
 
-  async openCheckpoint(): Promise<CheckpointSource | null> {
+  async openCheckpoint(what: 'folder' | 'file'): Promise<CheckpointSource | null> {
+    if (what === 'file') return this.openFiles();
     const files = await pickFiles({ folder: true });
     if (files.length === 0) return null;
     const [name] = files[0].webkitRelativePath.split('/');
@@ -51,6 +52,18 @@ export class BrowserShell implements Shell {
         `The folder ${name} holds no .onnx file. Choose the folder of an exported model.`,
       );
     return source;
+  }
+
+  /** The .onnx file with what belongs to it: external data, tokenizer.json. */
+  private async openFiles(): Promise<CheckpointSource | null> {
+    const files = await pickFiles({ multiple: true });
+    if (files.length === 0) return null;
+    const source = looseSource(files.map((blob) => ({ name: blob.name, blob })));
+    if (source) return source;
+    throw new HeadscopeError(
+      'no-model',
+      'None of the chosen files is an .onnx file. Choose it, with its data and tokenizer.json.',
+    );
   }
 
   openDropped(data: DataTransfer): Promise<CheckpointSource | SessionFile | null> {

@@ -38,8 +38,8 @@ export class ElectronShell implements Shell {
     return this.shelf.list();
   }
 
-  async openCheckpoint(): Promise<CheckpointSource | null> {
-    const opened = await valueOf(this.bridge.openCheckpoint(undefined));
+  async openCheckpoint(what: 'folder' | 'file'): Promise<CheckpointSource | null> {
+    const opened = await valueOf(this.bridge.openCheckpoint({ what }));
     return opened && this.remember(opened);
   }
 

@@ -42,7 +42,7 @@ export interface Shell {
   readonly nativeCpu: boolean;
   samples(): Promise<readonly Sample[]>;
   /** Asks the person for a folder or an .onnx file; null when they changed their mind. */
-  openCheckpoint(): Promise<CheckpointSource | null>;
+  openCheckpoint(what: 'folder' | 'file'): Promise<CheckpointSource | null>;
   /** What was dropped onto the window: a checkpoint, a session file, or null when it is neither. */
   openDropped(data: DataTransfer): Promise<CheckpointSource | SessionFile | null>;
   recents(): Promise<readonly Recent[]>;

@@ -14,7 +14,8 @@ export interface MenuEntry {
 }
 
 export const MENU_TABLE: readonly MenuEntry[] = [
-  { id: 'file.open', label: 'Open checkpoint…', menu: 'File', accelerator: 'CmdOrCtrl+O' },
+  { id: 'file.open', label: 'Open checkpoint folder…', menu: 'File', accelerator: 'CmdOrCtrl+O' },
+  { id: 'file.open-file', label: 'Open .onnx file…', menu: 'File', accelerator: 'CmdOrCtrl+Alt+O' },
   { id: 'file.open-session', label: 'Open session…', menu: 'File', accelerator: 'CmdOrCtrl+Shift+O' },
   {
     id: 'file.save-session',

@@ -131,9 +131,9 @@ describe('what is refused', () => {
 describe('checkpoints', () => {
   test('opened by the dialog, remembered without a path, opened again in the next start', async () => {
     const { userData } = await startDesktop();
-    expect(await value('openCheckpoint')).toBeNull();
+    expect(await value('openCheckpoint', { what: 'folder' })).toBeNull();
     fake.openDialog = { canceled: false, filePaths: [path.join(IOI, 'model.onnx')] };
-    const { source, reference } = await value<OpenedSource>('openCheckpoint');
+    const { source, reference } = await value<OpenedSource>('openCheckpoint', { what: 'file' });
     expect(source).toMatchObject({ kind: 'served', name: 'ioi-4l', file: 'model.onnx' });
     const config = await (await page(`${source.base}config.json`)).text();
     expect(config).toBe(readFileSync(path.join(IOI, 'config.json'), 'utf8'));

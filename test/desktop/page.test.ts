@@ -84,7 +84,7 @@ describe.skipIf(!hasChromium)('the desktop page (Chromium; main process on a dou
     fake.openDialog = { canceled: false, filePaths: [path.join(ioi, 'model.onnx')] };
     const opened = await page.evaluate(async () => {
       const { shell } = window as unknown as World;
-      const source = await shell.openCheckpoint();
+      const source = await shell.openCheckpoint('file');
       if (source?.kind !== 'served') throw new Error('nothing was opened');
       const part = await fetch(`${source.base}config.json`, { headers: { range: 'bytes=0-0' } });
       return {

@@ -134,7 +134,7 @@ describe.skipIf(!hasChromium)('the shell in a browser (Chromium, the local serve
     const [chooser, source] = await Promise.all([
       page.waitForEvent('filechooser').then((each) => each.setFiles(path.join(folder, 'gpt'))),
       page.evaluate(async () => {
-        const opened = await window.shell.openCheckpoint();
+        const opened = await window.shell.openCheckpoint('folder');
         if (opened?.kind !== 'files') return opened;
         return { name: opened.name, files: opened.files.map(({ name, blob }) => [name, blob.size]).sort() };
       }),
