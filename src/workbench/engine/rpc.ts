@@ -143,7 +143,7 @@ export class CommandClient<Commands> {
         signal?.removeEventListener('abort', cancel);
       };
       this.pending.set(id, {
-        onProgress: onProgress as never,
+        onProgress: onProgress,
         resolve: (value: never) => (settled(), resolve(value)),
         reject: (error) => (settled(), reject(error)),
       });
