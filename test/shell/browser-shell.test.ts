@@ -130,6 +130,25 @@ describe.skipIf(!hasChromium)('the shell in a browser (Chromium, the local serve
     expect(error).toBe('missing-file');
   });
 
+  test('an .onnx file is chosen with what belongs to it', async () => {
+    const [, source] = await Promise.all([
+      page
+        .waitForEvent('filechooser')
+        .then((each) =>
+          each.setFiles([
+            path.join(folder, 'gpt', 'onnx', 'model.onnx'),
+            path.join(folder, 'gpt', 'tokenizer.json'),
+          ]),
+        ),
+      page.evaluate(async () => {
+        const opened = await window.shell.openCheckpoint('file');
+        if (opened?.kind !== 'files') return opened;
+        return { name: opened.name, file: opened.file, files: opened.files.map(({ name }) => name).sort() };
+      }),
+    ]);
+    expect(source).toEqual({ name: 'model', file: 'model.onnx', files: ['model.onnx', 'tokenizer.json'] });
+  });
+
   test('a folder is chosen with the browser’s own dialog', async () => {
     const [chooser, source] = await Promise.all([
       page.waitForEvent('filechooser').then((each) => each.setFiles(path.join(folder, 'gpt'))),
