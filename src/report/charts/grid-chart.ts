@@ -2,7 +2,7 @@ import type { CategoryAxis } from '../figure-schema.ts';
 import { textWidth } from '../text.ts';
 import { categoryAxis, categoryRoom, needsUpright, quantityName } from './axes.ts';
 import { exactGrid, shapes, type Box, type Chart, type Shape } from './frame.ts';
-import { layLegend, type LegendItem } from './legend.ts';
+import { itemWidth, layLegend, type LegendItem } from './legend.ts';
 
 const SMALLEST = 340;
 const PADDING = 14;
@@ -29,7 +29,12 @@ export function gridChart(picture: GridPicture): Chart {
   const left = Math.ceil(categoryRoom(rows, true)) + 4;
   const titleWidth = textWidth(quantityName(columns), 12);
   const width = Math.ceil(
-    Math.max(SMALLEST, left + plotWidth + PADDING, left + titleWidth / 2 + plotWidth / 2 + PADDING),
+    Math.max(
+      SMALLEST,
+      left + plotWidth + PADDING,
+      left + titleWidth / 2 + plotWidth / 2 + PADDING,
+      ...picture.legend.map((item) => itemWidth(item) + 8),
+    ),
   );
   const legend = layLegend(picture.legend, 4, width - 8);
   const sideways = textWidth(quantityName(rows), 12) - plotHeight;

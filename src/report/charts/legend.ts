@@ -24,21 +24,26 @@ export interface Legend {
   readonly shapes: readonly Shape[];
 }
 
+const labelOf = (item: LegendItem): string => shorten(prose(item.label), 70);
+const gapOf = (item: LegendItem): number => (item.width === 0 ? 0 : 6);
+
+/** The room an item takes in its line. */
+export const itemWidth = (item: LegendItem): number =>
+  item.width + gapOf(item) + textWidth(labelOf(item), SIZE);
+
 /** Sets items from the left, in as many lines as they need, from (left, 0) down. */
 export function layLegend(items: readonly LegendItem[], left: number, width: number): Legend {
   const out: Shape[] = [];
   let x = left;
   let line = 0;
   for (const item of items) {
-    const label = shorten(prose(item.label), 70);
-    const gap = item.width === 0 ? 0 : 6;
-    const needed = item.width + gap + textWidth(label, SIZE);
+    const needed = itemWidth(item);
     if (x > left && x + needed > left + width) {
       x = left;
       line++;
     }
     const y = 8 + line * LINE;
-    out.push(...item.key(x, y), text(label, x + item.width + gap, y, colour('muted'), SIZE));
+    out.push(...item.key(x, y), text(labelOf(item), x + item.width + gapOf(item), y, colour('muted'), SIZE));
     x += needed + 18;
   }
   return { height: items.length === 0 ? 0 : (line + 1) * LINE + 4, shapes: out };

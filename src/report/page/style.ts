@@ -51,7 +51,7 @@ abbr{text-decoration:none;border-bottom:1px dotted var(--muted)}
 details{margin-top:5px;font-size:12.5px}
 summary{cursor:pointer;color:var(--muted);width:max-content;max-width:100%}
 .scroll{color:var(--ink);overflow:auto;max-height:430px;margin-top:6px}
-table{border-collapse:collapse;font-size:12.5px;font-variant-numeric:tabular-nums}
+table{border-collapse:separate;border-spacing:0;font-size:12.5px;font-variant-numeric:tabular-nums}
 caption{text-align:left;white-space:nowrap;font-weight:650;font-size:14.5px;padding-bottom:5px}
 th,td{padding:2px 11px 2px 0;text-align:left;vertical-align:baseline}
 th{font-weight:400;color:var(--muted);white-space:nowrap}
@@ -61,7 +61,7 @@ tbody tr:first-child>*{padding-top:4px}
 th:last-child,td:last-child{padding-right:4px}
 .table{margin-top:20px}
 .table .scroll{max-height:620px}
-.scroll thead th{position:sticky;top:0;background:var(--surface);box-shadow:0 1px var(--line)}
+.scroll thead th{position:sticky;top:0;background:var(--surface);border-bottom:1px solid var(--line)}
 .note-to-table{font-size:12.5px;margin-top:5px}
 footer{margin-top:38px;padding-top:11px;border-top:1px solid var(--line);color:var(--muted);font-size:12.5px}
 @media (max-width:760px){body{padding:18px 14px}nav>ol{columns:1}}
