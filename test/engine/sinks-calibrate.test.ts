@@ -65,6 +65,14 @@ describe.each(['sink-3l', 'sink-delim-2l'])('sinks of %s', (name) => {
       expect(trace.onFirst[layer]).toBeCloseTo(sinks.share(layer, [0]), 5);
       expect(trace.onHidden[layer]).toBeCloseTo(sinks.share(layer, hidden), 5);
     }
+    if (name === 'sink-delim-2l') {
+      const dot = prompt.tokens.indexOf('.');
+      const { position, norms } = trace.valueNorms[0];
+      expect(position).toBe(dot);
+      const median = [...norms].sort((a, b) => a - b)[norms.length / 2];
+      expect(norms[dot]).toBeLessThan(0.75 * median);
+      expect(norms[dot]).toBeCloseTo(prompt.sinks.find((sink) => sink.position === dot)!.valueNorm!, 5);
+    }
     expect(document.sinkDims).toEqual([]);
     expect(trace.phi).toBeNull();
     expect(document.notes.join(' ')).toContain('No sink dimension was found');

@@ -1,12 +1,12 @@
 import type { TokenSink } from '../../../src/analysis/sinks/evidence.ts';
-import { firstLayer, foundBy, strongest } from '../../../src/workbench/report/sink-figures.ts';
+import { evidence, firstLayer, strongest } from '../../../src/workbench/report/sink-figures.ts';
 import type { SortColumn } from '../../parts/figure/sortable.ts';
 
 /** The evidence for each sink, as columns. */
 export const SINK_COLUMNS: readonly SortColumn<TokenSink>[] = [
   { id: 'position', label: 'Position', kind: 'number', decimals: 0, value: (sink) => sink.position },
   { id: 'token', label: 'Token', kind: 'token', value: (sink) => sink.token },
-  { id: 'found', label: 'Found by', kind: 'text', value: foundBy },
+  { id: 'found', label: 'Found by', kind: 'text', value: evidence },
   {
     id: 'received',
     label: 'Received',

@@ -9,8 +9,19 @@ import type {
 import { mean } from '../stats.ts';
 import { queriesSeeing } from './by-attention.ts';
 import { phi } from './by-hidden-state.ts';
-import { headRow, meanNorms } from './evidence.ts';
+import { headRow, meanNorms, type TokenSink } from './evidence.ts';
 import { residualLayers } from './streams.ts';
+
+/** Sinks of a prompt whose value norms are kept; one array of the prompt's length each. */
+const MOST_NORMS = 6;
+
+/** Norm of the value vector at each position. */
+export interface ValueNorms {
+  /** The sink whose heads these are; null for all heads. */
+  readonly position: TokenPos | null;
+  /** Mean over the heads. [T] */
+  readonly norms: readonly number[];
+}
 
 /** How the sinks of one prompt run through the layers. A layer that the graph does not show is null. */
 export interface SinkTrace {
@@ -22,21 +33,24 @@ export interface SinkTrace {
   readonly phi: readonly (readonly number[] | null)[] | null;
   /** Largest |x| / RMS(x) of any coordinate of any token in the stream that enters each block; the last is the final one. [layers + 1] */
   readonly largest: readonly (number | null)[];
-  /** Norm of the value vector at each position, mean over all heads. [T] */
-  readonly valueNorm: readonly number[] | null;
-  /** Norm of the key vector at each position, mean over all heads. [T] */
-  readonly keyNorm: readonly number[] | null;
+  /** Value norms along the prompt as the heads of a sink have them, strongest sink first; as all heads have them where no head feeds a sink. */
+  readonly valueNorms: readonly ValueNorms[];
+}
+
+/** What is followed: a prompt and the sinks that were found in it. */
+export interface TracedPrompt {
+  readonly ids: readonly number[];
+  readonly sinks: readonly Pick<TokenSink, 'position' | 'byAttention'>[];
 }
 
 /**
  * Follows sinks that were found through the layers, prompt by prompt.
- * @param prompts token ids and the positions that are sinks by either definition
  * @param dims sink dimensions; without any, no φ
  * @throws HeadscopeError what `Runner.run` throws
  */
 export async function traceSinks(
   runner: Runner,
-  prompts: readonly { readonly ids: readonly number[]; readonly sinks: readonly TokenPos[] }[],
+  prompts: readonly TracedPrompt[],
   dims: readonly number[],
   options: RunOptions = {},
 ): Promise<SinkTrace[]> {
@@ -50,15 +64,12 @@ export async function traceSinks(
     ...(shown.length && { taps: [{ site: 'resid_pre', layers: shown }] as const }),
   } as const;
   const onRow = (row: RowResult): void => {
-    const { received, maxNormalised, valueNorm, keyNorm } = row.summaries();
+    const { received, maxNormalised, valueNorm } = row.summaries();
     const tokens = row.ids.length;
-    const hidden = prompts[row.index].sinks.filter((position) => position > 0);
+    const { sinks } = prompts[row.index];
+    const hidden = sinks.map(({ position }) => position).filter((position) => position > 0);
     const share = (keys: readonly TokenPos[]): (number | null)[] =>
       received.map((array, layer) => attentionOn(shape, layer, array, tokens, keys));
-    const norms = (arrays: readonly Float32Array[]): number[] | null => {
-      const found = meanNorms(shape, arrays, tokens);
-      return found && [...found];
-    };
     traces[row.index] = {
       onFirst: share([0]),
       onHidden: share(hidden),
@@ -70,12 +81,34 @@ export async function traceSinks(
       largest: maxNormalised.map((stream) =>
         stream.length ? stream.reduce((a, b) => Math.max(a, b)) : null,
       ),
-      valueNorm: norms(valueNorm),
-      keyNorm: norms(keyNorm),
+      valueNorms: normsOf(shape, sinks, valueNorm, tokens),
     };
   };
   await runner.run(request, onRow, options);
   return traces;
+}
+
+function normsOf(
+  shape: ModelShape,
+  sinks: TracedPrompt['sinks'],
+  norms: readonly Float32Array[],
+  tokens: number,
+): ValueNorms[] {
+  const total = ({ byAttention }: TracedPrompt['sinks'][number]): number =>
+    (byAttention?.perHead ?? []).reduce((sum, { received }) => sum + received, 0);
+  const fed = sinks.filter(({ byAttention }) => byAttention).sort((a, b) => total(b) - total(a));
+  if (fed.length === 0) {
+    const all = meanNorms(shape, norms, tokens);
+    return all ? [{ position: null, norms: [...all] }] : [];
+  }
+  return fed.slice(0, MOST_NORMS).flatMap(({ position, byAttention }) => {
+    const rows = byAttention!.perHead.flatMap(({ layer, head }) => {
+      const row = headRow(norms[layer], head, shape.heads[layer], tokens);
+      return row ? [row] : [];
+    });
+    if (rows.length === 0) return [];
+    return [{ position, norms: Array.from({ length: tokens }, (_, k) => mean(rows.map((row) => row[k]))) }];
+  });
 }
 
 /** Attention of all queries to `keys`, as a share of all attention of the layer; a[k] is a mean over the queries that see k. */

@@ -11,6 +11,10 @@ const MOST_CURVES = 6;
 export const sinkName = ({ token, position }: Pick<TokenSink, 'token' | 'position'>): string =>
   `“${token}” at ${position}`;
 
+/** How a sink was found, in words; `few queries` where so few see it that one alone may have made it a sink. */
+export const evidence = (sink: TokenSink): string =>
+  `${foundBy(sink)}${sink.byAttention?.weak ? ', few queries' : ''}`;
+
 /** How a sink was found, in words. */
 export function foundBy({ byAttention, byHiddenState }: TokenSink): string {
   if (byAttention && byHiddenState) return 'attention and hidden state';
@@ -101,21 +105,26 @@ export function hiddenStateCurve(
   });
 }
 
-/** Value norms along the prompt; null when the graph shows no values. */
+/**
+ * Value norms along the prompt, of the heads that feed one sink: the strongest, or the one at `chosen`. Null when the graph shows no values.
+ */
 export function valueNorms(
   prompt: PromptSinks,
-  { valueNorm }: SinkTrace,
+  { valueNorms: all }: SinkTrace,
   context?: Figure['context'],
+  chosen?: number | null,
 ): Figure | null {
-  if (!valueNorm) return null;
+  const shown = all.find(({ position }) => position === chosen) ?? all[0];
+  if (!shown) return null;
+  const { norms } = shown;
+  const sink = prompt.sinks.find(({ position }) => position === shown.position);
   const sinks = new Set(prompt.sinks.map(({ position }) => position));
   const points = (among: (k: number) => boolean, named: boolean) =>
-    valueNorm.flatMap((y, k) => (among(k) ? [{ x: k, y, ...(named && { label: prompt.tokens[k] }) }] : []));
+    norms.flatMap((y, k) => (among(k) ? [{ x: k, y, ...(named && { label: prompt.tokens[k] }) }] : []));
   return scatter({
     id: 'value-norms',
     title: 'Value norms along the prompt',
-    caption:
-      'Norm of the value vector, mean over all heads. A head parks its attention where the value is small, so sinks usually lie low.',
+    caption: `Norm of the value vector, mean over ${sink ? `the ${sink.byAttention?.heads.length ?? 0} heads that feed ${sinkName(sink)}` : 'all heads'}. A head parks its attention where its value is small, so its sink usually lies low.`,
     x: { label: 'Position' },
     y: { label: 'Value norm' },
     series: [

@@ -52,7 +52,7 @@ export async function sinks(
   const kept = document.prompts.slice(0, detailed);
   const traces = await traceSinks(
     runner,
-    kept.map((prompt, i) => ({ ids: encoded[i].ids, sinks: prompt.sinks.map(({ position }) => position) })),
+    kept.map((prompt, i) => ({ ids: encoded[i].ids, sinks: prompt.sinks })),
     document.sinkDims,
     { signal, onProgress: (done) => onProgress({ done: 2 * prompts.length + done, total }) },
   );
