@@ -1,0 +1,137 @@
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { inRepository } from '../helpers/models.ts';
+import { openApp, type App } from './harness.ts';
+
+/** What would run, load or show something if it were ever taken for HTML. */
+const HOSTILE = '<img src=x onerror=globalThis.hacked=1>';
+
+let app: App;
+let folder: string;
+/** Every address that pages and workers asked for. */
+const asked = new Set<string>();
+
+beforeAll(async () => {
+  folder = path.join(await mkdtemp(path.join(tmpdir(), 'headscope-')), HOSTILE.replaceAll(/[=/]/g, '_'));
+  await cp(inRepository('assets/checkpoints/sink-3l'), folder, { recursive: true });
+  const file = path.join(folder, 'tokenizer.json');
+  const tokenizer = JSON.parse(await readFile(file, 'utf8')) as {
+    model: { vocab: Record<string, number> };
+    added_tokens: { id: number; content: string }[];
+  };
+  // A word of the first bundled prompt becomes markup; so does the prompt.
+  const [line] = (await readFile(path.join(folder, 'tasks/prompts.jsonl'), 'utf8')).split('\n');
+  const { prompt } = JSON.parse(line) as { prompt: string };
+  const special = new Set(tokenizer.added_tokens.map(({ content }) => content));
+  const word = prompt.split(' ').find((each) => each in tokenizer.model.vocab && !special.has(each))!;
+  const hostileWord = HOSTILE.replaceAll(' ', '\u00a0');
+  tokenizer.model.vocab = Object.fromEntries(
+    Object.entries(tokenizer.model.vocab).map(([token, id]) => [token === word ? hostileWord : token, id]),
+  );
+  await writeFile(file, JSON.stringify(tokenizer));
+  await writeFile(
+    path.join(folder, 'tasks/prompts.jsonl'),
+    `${JSON.stringify({ prompt: prompt.replace(word, hostileWord) })}\n`,
+  );
+  app = await openApp({ checkpoints: [folder] });
+  app.context.on('request', (request) => asked.add(request.url()));
+}, 120_000);
+afterAll(async () => {
+  await app.close();
+  await rm(path.dirname(folder), { recursive: true });
+});
+
+const go = async (number: number): Promise<void> => {
+  await app.page.keyboard.press(`Control+${number}`);
+  await app.settled();
+};
+const expectTextOnly = async (): Promise<void> => {
+  expect(await app.page.locator('img').count()).toBe(0);
+  expect(await app.page.evaluate(() => (globalThis as { hacked?: number }).hacked)).toBeUndefined();
+};
+
+describe('nothing leaves, nothing of a model runs', () => {
+  it('lets no page run text as a program; the engine’s scripts alone may', async () => {
+    const policyOf = async (address: string): Promise<string> =>
+      (await app.context.request.get(new URL(address, app.url).href)).headers()['content-security-policy'];
+    const home = await policyOf('/');
+    expect(home).toContain("default-src 'none'");
+    expect(home).not.toContain('unsafe-eval');
+    expect(home).not.toMatch(/script-src[^;]*unsafe-inline/);
+    const scripts = await app.page.evaluate(() =>
+      performance.getEntriesByType('resource').map(({ name }) => name),
+    );
+    const worker = scripts.concat([...asked]).find((name) => /\/engine\/worker-.*\.js$/.test(name));
+    for (const name of scripts.filter((each) => each.includes('/assets/')))
+      expect(await policyOf(name)).not.toContain('unsafe-eval');
+    if (worker) expect(await policyOf(worker)).toContain("'unsafe-eval'");
+    // In a call of its own: what a test evaluates is let through.
+    const made = await app.page.evaluate(
+      () =>
+        new Promise<boolean>((resolve) =>
+          setTimeout(() => {
+            try {
+              new Function('return 1');
+              resolve(true);
+            } catch {
+              resolve(false);
+            }
+          }),
+        ),
+    );
+    expect(made).toBe(false);
+    // Asking for it is a violation that this test made itself.
+    await expect.poll(() => app.troubles).toEqual(['console: policy violation: script-src eval']);
+    app.troubles.length = 0;
+  });
+
+  it('shows names and tokens of a model as text, in every view', async () => {
+    const { page } = app;
+    const model = page.getByTestId('status-model');
+    await model.waitFor({ timeout: 60_000 });
+    await app.settled();
+    await page.locator('.top-bar .model').filter({ hasText: '<img' }).waitFor();
+    await page.locator('main, .middle').getByText('<img').first().waitFor();
+    for (const number of [1, 2, 3, 4, 5]) {
+      await go(number);
+      await expectTextOnly();
+    }
+  });
+
+  it('drives the whole way from a prompt to a report', async () => {
+    const { page } = app;
+    await go(1);
+    const grid = page.getByRole('grid').first();
+    await grid.focus();
+    await page.keyboard.press('z');
+    await page.locator('[data-edit]').waitFor();
+    await app.settled();
+    await go(2);
+    const card = page
+      .locator('.figure-card')
+      .filter({ has: page.getByRole('button', { name: 'Enlarge' }) })
+      .first();
+    await card.getByRole('button', { name: 'Add to report' }).click();
+    await go(3);
+    await go(4);
+    await go(5);
+    await page.locator('[data-item]').waitFor();
+    await page.getByRole('button', { name: 'Preview', exact: true }).click();
+    const frame = page.frameLocator('[data-testid="report-preview"]');
+    await frame.getByRole('heading', { level: 1 }).filter({ hasText: '<img' }).waitFor();
+    expect(await frame.locator('img').count()).toBe(0);
+    await expectTextOnly();
+  });
+
+  it('asked only the program itself', () => {
+    const { origin } = new URL(app.url);
+    const others = [...asked].filter(
+      (address) => !/^(data|blob):/.test(address) && new URL(address).origin !== origin,
+    );
+    expect(others).toEqual([]);
+    expect(asked.size).toBeGreaterThan(3);
+    expect(app.troubles).toEqual([]);
+  });
+});
