@@ -1,4 +1,5 @@
 import { logSumExp, topTokens } from '../../../analysis/lens/distribution.ts';
+import { layerChunks } from '../../../analysis/profile/layer-chunks.ts';
 import { HeadscopeError } from '../../../errors.ts';
 import { runAll, type Edit, type HeadSummaries } from '../../../instrument/runner.ts';
 import type { FloatTensor } from '../../../runtime/device.ts';
@@ -139,7 +140,7 @@ export interface Thumbnails {
 }
 
 /**
- * A small picture of every head's attention, area means. Layer by layer, so that memory holds one layer's patterns at a time.
+ * A small picture of every head's attention, area means. A few layers a run, so that memory does not hold the patterns of all.
  * @param args.size side of a picture in cells
  */
 export async function thumbnails(
@@ -157,10 +158,19 @@ export async function thumbnails(
   const side = Math.min(size, ids.length);
   if (!(size >= 1))
     throw new HeadscopeError('bad-size', `A picture of ${size} cells cannot be made; use at least 1.`);
-  const layers: (Float32Array | null)[] = [];
-  for (let layer = 0; layer < count; layer++) {
-    if (sites[layer].includes('pattern')) {
-      const { dims, data } = await layerValues(engine, { ids, edits, layer, allowNoEffect }, signal);
+  const layers = new Array<Float32Array | null>(count).fill(null);
+  const shown = sites.flatMap((each, layer) => (each.includes('pattern') ? [layer] : []));
+  const bytes = (layer: number): number => 4 * runner.shape.heads[layer] * ids.length ** 2;
+  let done = count - shown.length;
+  // A run costs the same however many layers it shows, so as many as memory allows come out of each.
+  for (const chunk of layerChunks(shown, bytes)) {
+    const [row] = await runAll(
+      runner,
+      { rows: [{ ids, edits }], taps: [{ site: 'pattern', layers: chunk }], logits: 'none', allowNoEffect },
+      { signal },
+    );
+    for (const layer of chunk) {
+      const { dims, data } = row.tap('pattern', layer);
       const [heads, tokens] = dims;
       const small = new Float32Array(heads * side * side);
       for (let head = 0; head < heads; head++)
@@ -168,9 +178,9 @@ export async function thumbnails(
           areaMeans(data.subarray(head * tokens * tokens, (head + 1) * tokens * tokens), tokens, side),
           head * side * side,
         );
-      layers.push(small);
-    } else layers.push(null);
-    onProgress({ done: layer + 1, total: count });
+      layers[layer] = small;
+    }
+    onProgress({ done: (done += chunk.length), total: count });
   }
   return { size: side, layers };
 }
