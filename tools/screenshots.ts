@@ -48,9 +48,34 @@ const SCENES: readonly Scene[] = [
       await app.settled();
     },
   },
-  { name: 'circuits', sample: 'ioi-4l', prepare: go(4) },
+  {
+    name: 'circuits',
+    sample: 'ioi-4l',
+    async prepare(app) {
+      await go(4)(app);
+      const { page } = app;
+      for (const [field, value] of [
+        ['Epochs', '200'],
+        ['Autoencoders', '2'],
+      ]) {
+        await page.getByLabel(field).fill(value);
+        await page.getByLabel(field).press('Tab');
+      }
+      await page.getByRole('button', { name: 'Find the circuit' }).click();
+      await page.getByTestId('circuit-result').waitFor({ timeout: 300_000 });
+      await app.settled();
+    },
+  },
   { name: 'sinks', sample: 'sink-delim-2l', prepare: go(2) },
-  { name: 'calibrate', sample: 'sink-delim-2l', prepare: go(3) },
+  {
+    name: 'calibrate',
+    sample: 'sink-delim-2l',
+    async prepare(app) {
+      await go(3)(app);
+      await app.page.getByRole('switch').first().check();
+      await app.settled();
+    },
+  },
   {
     name: 'report',
     sample: 'sink-delim-2l',

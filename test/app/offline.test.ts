@@ -5,8 +5,43 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { inRepository } from '../helpers/models.ts';
 import { openApp, type App } from './harness.ts';
 
-/** What would run, load or show something if it were ever taken for HTML. */
-const HOSTILE = '<img src=x onerror=globalThis.hacked=1>';
+/** What would load and run something if it were ever taken for HTML: a token, and a folder's name. */
+const TOKEN = '<img/src=x/onerror=globalThis.hacked=1>';
+const FOLDER = '<img src=x onerror=alert(1)>';
+
+/** The same data with one word, wherever it stands by itself, exchanged. */
+function exchange(value: unknown, word: string): unknown {
+  if (typeof value === 'string')
+    return value
+      .split(' ')
+      .map((each) => (each === word ? TOKEN : each))
+      .join(' ');
+  if (Array.isArray(value)) return value.map((each) => exchange(each, word));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, exchange(each, word)]));
+}
+
+/** A copy of a sample in which the first word of its task is markup. */
+async function hostileCopy(sample: string, task: string): Promise<string> {
+  const copy = path.join(await mkdtemp(path.join(tmpdir(), 'headscope-')), FOLDER);
+  await cp(inRepository(`assets/checkpoints/${sample}`), copy, { recursive: true });
+  const tasks = path.join(copy, 'tasks', task);
+  const items = (await readFile(tasks, 'utf8'))
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { prompt: string });
+  const [word] = items[0].prompt.split(' ');
+  await writeFile(tasks, items.map((item) => JSON.stringify(exchange(item, word))).join('\n'));
+  const file = path.join(copy, 'tokenizer.json');
+  const tokenizer = JSON.parse(await readFile(file, 'utf8')) as { model: { vocab: Record<string, number> } };
+  const { vocab } = tokenizer.model;
+  tokenizer.model.vocab = Object.fromEntries(
+    Object.entries(vocab).map(([token, id]) => [token === word ? TOKEN : token, id]),
+  );
+  expect(word in vocab).toBe(true);
+  await writeFile(file, JSON.stringify(tokenizer));
+  return copy;
+}
 
 let app: App;
 let folder: string;
@@ -14,27 +49,7 @@ let folder: string;
 const asked = new Set<string>();
 
 beforeAll(async () => {
-  folder = path.join(await mkdtemp(path.join(tmpdir(), 'headscope-')), HOSTILE.replaceAll(/[=/]/g, '_'));
-  await cp(inRepository('assets/checkpoints/sink-3l'), folder, { recursive: true });
-  const file = path.join(folder, 'tokenizer.json');
-  const tokenizer = JSON.parse(await readFile(file, 'utf8')) as {
-    model: { vocab: Record<string, number> };
-    added_tokens: { id: number; content: string }[];
-  };
-  // A word of the first bundled prompt becomes markup; so does the prompt.
-  const [line] = (await readFile(path.join(folder, 'tasks/prompts.jsonl'), 'utf8')).split('\n');
-  const { prompt } = JSON.parse(line) as { prompt: string };
-  const special = new Set(tokenizer.added_tokens.map(({ content }) => content));
-  const word = prompt.split(' ').find((each) => each in tokenizer.model.vocab && !special.has(each))!;
-  const hostileWord = HOSTILE.replaceAll(' ', '\u00a0');
-  tokenizer.model.vocab = Object.fromEntries(
-    Object.entries(tokenizer.model.vocab).map(([token, id]) => [token === word ? hostileWord : token, id]),
-  );
-  await writeFile(file, JSON.stringify(tokenizer));
-  await writeFile(
-    path.join(folder, 'tasks/prompts.jsonl'),
-    `${JSON.stringify({ prompt: prompt.replace(word, hostileWord) })}\n`,
-  );
+  folder = await hostileCopy('induction-2l', 'induction.jsonl');
   app = await openApp({ checkpoints: [folder] });
   app.context.on('request', (request) => asked.add(request.url()));
 }, 120_000);
@@ -103,27 +118,39 @@ describe('nothing leaves, nothing of a model runs', () => {
   it('drives the whole way from a prompt to a report', async () => {
     const { page } = app;
     await go(1);
-    const grid = page.getByRole('grid').first();
-    await grid.focus();
+    await page.getByRole('grid').first().focus();
     await page.keyboard.press('z');
     await page.locator('[data-edit]').waitFor();
     await app.settled();
     await go(2);
-    const card = page
-      .locator('.figure-card')
-      .filter({ has: page.getByRole('button', { name: 'Enlarge' }) })
-      .first();
-    await card.getByRole('button', { name: 'Add to report' }).click();
+    const card = page.locator('.figure-card').filter({ has: page.getByRole('button', { name: 'Enlarge' }) });
+    await card.first().getByRole('button', { name: 'Add to report' }).click();
     await go(3);
+    await page.getByRole('switch').first().check();
+    await page.locator('[data-edit]').nth(1).waitFor();
+    await app.settled();
     await go(4);
+    for (const [field, value] of [
+      ['Epochs', '25'],
+      ['Autoencoders', '1'],
+      ['Permutations', '99'],
+      [/^Pairs/, '4'],
+    ] as const) {
+      await page.getByLabel(field).fill(value);
+      await page.getByLabel(field).press('Tab');
+    }
+    await page.getByRole('button', { name: 'Find the circuit' }).click();
+    await page.getByTestId('circuit-result').waitFor({ timeout: 120_000 });
+    await expectTextOnly();
+    await page.locator('.figure-card').last().getByRole('button', { name: 'Add to report' }).click();
     await go(5);
-    await page.locator('[data-item]').waitFor();
+    expect(await page.locator('[data-item]').count()).toBe(2);
     await page.getByRole('button', { name: 'Preview', exact: true }).click();
     const frame = page.frameLocator('[data-testid="report-preview"]');
     await frame.getByRole('heading', { level: 1 }).filter({ hasText: '<img' }).waitFor();
     expect(await frame.locator('img').count()).toBe(0);
     await expectTextOnly();
-  });
+  }, 240_000);
 
   it('asked only the program itself', () => {
     const { origin } = new URL(app.url);
