@@ -9,7 +9,8 @@ export const inSpan = (span: Span | null | undefined, position: number): boolean
 
 /**
  * Positions at which two token lists differ. Lists of equal length are compared position by position; otherwise what their beginnings and
- * their ends have in common is the same, and all between differs.
+ * their ends have in common is the same, and all between differs. Lists that share less than half of the shorter one are different
+ * texts, and nothing is marked.
  */
 export function differing(
   a: readonly number[],
@@ -24,6 +25,7 @@ export function differing(
   while (start < shorter && a[start] === b[start]) start++;
   let end = 0;
   while (end < shorter - start && a[a.length - 1 - end] === b[b.length - 1 - end]) end++;
+  if (2 * (start + end) < shorter) return [new Set(), new Set()];
   const between = (length: number): Set<number> =>
     new Set(Array.from({ length: length - end - start }, (_, i) => start + i));
   return [between(a.length), between(b.length)];
