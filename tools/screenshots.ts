@@ -23,9 +23,9 @@ interface Scene {
 
 const go =
   (number: number) =>
-  async ({ page, settled }: App): Promise<void> => {
-    await page.keyboard.press(`Control+${number}`);
-    await settled();
+  async (app: App): Promise<void> => {
+    await app.page.keyboard.press(`Control+${number}`);
+    await app.settled();
   };
 
 const addFirstFigures = async ({ page }: App, count: number): Promise<void> => {

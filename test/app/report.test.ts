@@ -111,10 +111,7 @@ describe('the report', () => {
       before,
     );
     await app.page.getByText('blocks.2.attn.hook_q').waitFor();
-    const workbench = await openWorkbench(
-      inRepository(`assets/checkpoints/${SAMPLE}`),
-      await nodeDevice('cpu'),
-    );
+    const workbench = await openWorkbench(inRepository(`assets/checkpoints/${SAMPLE}`), nodeDevice('cpu'));
     const lengths = (await app.page.getByText(/^\d+ of \d+$/).allInnerTexts()).map((text) =>
       Number(text.split(' ')[0]),
     );
@@ -135,10 +132,7 @@ describe('the report', () => {
     const document = readReport(strFromU8(files['report.json']));
     expect(document.title).toBe('Second look');
     expect(document.sections.map(({ title }) => title)).toEqual(await collectedTitles());
-    const workbench = await openWorkbench(
-      inRepository(`assets/checkpoints/${SAMPLE}`),
-      await nodeDevice('cpu'),
-    );
+    const workbench = await openWorkbench(inRepository(`assets/checkpoints/${SAMPLE}`), nodeDevice('cpu'));
     const { sha256 } = await hashFiles(workbench.checkpoint.sources.values());
     await workbench.close();
     expect(document.provenance.checkpoint.sha256).toBe(sha256);
