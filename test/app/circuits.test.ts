@@ -286,11 +286,11 @@ it('takes own examples, five pairs of them', { timeout: LONG }, async () => {
   const { positives, negatives } = expected.task;
   await page.getByRole('button', { name: 'Find the heads of a task' }).click();
   await page.getByRole('button', { name: 'Own examples' }).click();
-  await page.getByLabel('Positive: the model does it here').fill(positives.slice(0, 5).join('\n'));
-  await page.getByLabel('Negative: the same without what it needs').fill(negatives.slice(0, 4).join('\n'));
+  await page.getByLabel('Positive: it can do it').fill(positives.slice(0, 5).join('\n'));
+  await page.getByLabel('Negative: it cannot').fill(negatives.slice(0, 4).join('\n'));
   await page.getByText('there are 5 and 4').waitFor();
   expect(await page.getByRole('button', { name: 'Find the circuit' }).isDisabled()).toBe(true);
-  await page.getByLabel('Negative: the same without what it needs').fill(negatives.slice(0, 5).join('\n'));
+  await page.getByLabel('Negative: it cannot').fill(negatives.slice(0, 5).join('\n'));
   await expect.poll(() => page.getByTestId('task-prompts').textContent()).toContain('5 pairs');
   await find();
   await page.getByRole('heading', { name: /^own examples/ }).waitFor({ timeout: LONG });

@@ -3,6 +3,7 @@ import '../../renderer/theme/base.css';
 import { mount, type Component } from 'svelte';
 import GridStory from './GridStory.svelte';
 import PatternStory from './PatternStory.svelte';
+import RowsStory from './RowsStory.svelte';
 import TableStory from './TableStory.svelte';
 import TextStory from './TextStory.svelte';
 import ViewStory from './ViewStory.svelte';
@@ -16,5 +17,6 @@ const stories: Record<string, Component<{ wish: URLSearchParams }>> = {
   table: TableStory,
   grid: GridStory,
   view: ViewStory,
+  rows: RowsStory,
 };
 mount(stories[wish.get('story') ?? 'pattern'], { target: document.getElementById('app')!, props: { wish } });
