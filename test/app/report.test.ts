@@ -157,6 +157,15 @@ describe('the report', () => {
     expect(Object.keys(unzipSync(npz.bytes))).toContain('blocks.0.attn.hook_pattern.npy');
   });
 
+  it('is prepared for the print dialog', async () => {
+    await app.page.getByRole('button', { name: 'Save report' }).click();
+    await app.page.getByRole('menuitem', { name: 'Print or save as PDF' }).click();
+    const frame = app.page.frameLocator('#print-frame');
+    await frame
+      .getByRole('heading', { level: 1, name: 'Second look', includeHidden: true })
+      .waitFor({ state: 'attached' });
+  });
+
   it('shows a figure as a table, enlarges it, and saves it as every kind', async () => {
     await go('Control+2');
     const { page } = app;

@@ -175,6 +175,24 @@ describe('an engine that is gone', () => {
     expectTrouble(/out of memory/);
   });
 
+  it('goes on with the CPU when that is asked for', async () => {
+    const picker = app.page.locator('.top-bar .picker select');
+    await picker.selectOption('wasm');
+    await app.page.waitForFunction(() => !document.querySelector('.status-bar .job'));
+    await app.settled();
+    await app.page.workers()[0].evaluate(
+      () =>
+        void setTimeout(() => {
+          throw new Error('out of memory');
+        }, 1),
+    );
+    await banner().getByRole('button', { name: 'Use the CPU' }).click();
+    await banner().waitFor({ state: 'detached' });
+    await app.settled();
+    expect(await picker.inputValue()).toBe('cpu');
+    expectTrouble(/out of memory/);
+  });
+
   it('may have been the native process: the next one goes on', async () => {
     const { page } = app;
     await page.keyboard.press('Control+5');
