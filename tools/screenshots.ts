@@ -55,9 +55,10 @@ const SCENES: readonly Scene[] = [
       await go(4)(app);
       const { page } = app;
       for (const [field, value] of [
-        ['Epochs', '200'],
+        ['Epochs', '100'],
         ['Autoencoders', '2'],
-      ]) {
+        [/^Pairs/, '16'],
+      ] as const) {
         await page.getByLabel(field).fill(value);
         await page.getByLabel(field).press('Tab');
       }

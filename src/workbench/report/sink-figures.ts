@@ -34,7 +34,9 @@ export function sinkStrip(prompt: PromptSinks, context?: Figure['context'], titl
     marks: prompt.sinks.map((sink) => ({
       position: sink.position,
       label: [
-        ...(sink.byAttention ? [`${sink.byAttention.heads.length} heads`] : []),
+        ...(sink.byAttention
+          ? [sink.byAttention.heads.length === 1 ? '1 head' : `${sink.byAttention.heads.length} heads`]
+          : []),
         ...(sink.byHiddenState ? ['hidden state'] : []),
       ].join(', '),
     })),
