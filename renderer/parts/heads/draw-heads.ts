@@ -104,8 +104,11 @@ function drawColours(context: CanvasRenderingContext2D, scene: HeadScene, presen
     context.fillRect(x, y, width, height);
     const struck = badges.get(headName({ layer, head })) === 'ablated';
     if (value === null || index >= COLOURS || layout.side < WRITTEN || struck) continue;
-    const text = shortValue(value);
-    if (context.measureText(text).width > width - 3) continue;
+    // Small squares have no room for a sign and two decimals.
+    const text = [shortValue(value), formatNumber(Number(value.toFixed(1)))].find(
+      (each) => context.measureText(each).width <= width - 3,
+    );
+    if (text === undefined) continue;
     context.fillStyle = inkOn(map, index);
     context.fillText(text, x + width / 2, y + height / 2 + 0.5);
   }
