@@ -218,11 +218,6 @@ describe('files that cannot be used', () => {
       },
       /id 5/,
     ],
-    [
-      'BPE with a prefix',
-      { model: { type: 'BPE', vocab: { a: 0 }, merges: [], continuing_subword_prefix: '##' } },
-      /prefix/,
-    ],
   ];
   test.each(refused)('%s', (_, file, message) => {
     const json = typeof file === 'string' ? file : JSON.stringify(file);

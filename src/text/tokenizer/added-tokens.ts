@@ -1,5 +1,6 @@
 import { asFields, asInteger, asList, asText, badTokenizer, flag } from './fields.ts';
 import type { Normalizer } from './normalizer.ts';
+import { PrefixIndex } from './prefix-index.ts';
 
 /** A token that is found in the text before the model sees it: specials such as `<bos>`, and words added after training. */
 export interface AddedToken {
@@ -58,32 +59,29 @@ export function addedTokenSplitter(
   tokens: readonly AddedToken[],
   normalize?: Normalizer,
 ): (text: string) => Section[] {
-  const byFirstUnit = new Map<string, { content: string; token: AddedToken }[]>();
+  const byContent = new Map<string, AddedToken>();
   for (const token of tokens) {
     const content = normalize === undefined ? token.content : normalize(token.content);
-    if (content === '') continue;
-    const same = byFirstUnit.get(content[0]);
-    if (same === undefined) byFirstUnit.set(content[0], [{ content, token }]);
-    else same.push({ content, token });
+    // Of two tokens with one normalised text the first is found.
+    if (!byContent.has(content)) byContent.set(content, token);
   }
-  for (const same of byFirstUnit.values()) same.sort((a, b) => b.content.length - a.content.length);
+  const index = new PrefixIndex(byContent.keys());
 
   return (text) => {
     const sections: Section[] = [];
     let taken = 0;
     let at = 0;
-    while (at < text.length && byFirstUnit.size > 0) {
-      const found = byFirstUnit.get(text[at])?.find(({ content }) => text.startsWith(content, at));
+    while (at < text.length && byContent.size > 0) {
+      const found = index.longest(text, at);
       if (found === undefined) {
         at++;
         continue;
       }
-      const { token } = found;
+      const token = byContent.get(found) as AddedToken;
       let start = at;
-      let end = at + found.content.length;
+      let end = at + found.length;
       at = end;
-      if (token.singleWord && (WORD_END.test(text.slice(0, start)) || WORD_START.test(text.slice(end))))
-        continue;
+      if (token.singleWord && touchesWord(text, start, end)) continue;
       if (token.lstrip) while (start > taken && SPACE.test(text[start - 1])) start--;
       if (token.rstrip) while (end < text.length && SPACE.test(text[end])) end++;
       if (start > taken) sections.push({ text: text.slice(taken, start), start: taken });
@@ -94,6 +92,14 @@ export function addedTokenSplitter(
     if (taken < text.length) sections.push({ text: text.slice(taken), start: taken });
     return sections;
   };
+}
+
+/** Whether a word character stands right before `start` or right after `end`. */
+function touchesWord(text: string, start: number, end: number): boolean {
+  // Two units hold a whole character.
+  return (
+    WORD_END.test(text.slice(Math.max(0, start - 2), start)) || WORD_START.test(text.slice(end, end + 2))
+  );
 }
 
 /** @throws HeadscopeError `bad-tokenizer` when two added tokens claim one id or one text has two ids */

@@ -53,6 +53,13 @@ export function text(fields: Fields, key: string, where: string, fallback: strin
   return asText(fields[key] ?? fallback, `${where}.${key}`);
 }
 
+/** An optional string field; empty counts as absent, as old files write it. @throws HeadscopeError `bad-tokenizer` */
+export function optionalText(fields: Fields, key: string, where: string): string | undefined {
+  const value = fields[key];
+  if (value === undefined || value === null || value === '') return undefined;
+  return asText(value, `${where}.${key}`);
+}
+
 /** A string field that must be one of `allowed`, in any case. @throws HeadscopeError `bad-tokenizer` */
 export function oneOf<T extends string>(
   fields: Fields,
