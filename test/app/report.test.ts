@@ -193,6 +193,17 @@ describe('the report', () => {
     };
     expect(json.figure.title).toBe(title);
     expect(json.madeWith.sha256).toMatch(/^[0-9a-f]{64}$/);
+    await app.context.grantPermissions(['clipboard-read']);
+    // As in the desktop app, which grants no page the clipboard.
+    await page.evaluate(() => {
+      navigator.clipboard.writeText = () => Promise.reject(new Error('denied'));
+    });
+    await card.getByRole('button', { name: 'Save the figure' }).click();
+    await page.getByRole('menuitem', { name: 'Copy as CSV' }).click();
+    await page.locator('.notices').getByText('Copied.').waitFor();
+    expect((await page.evaluate(() => navigator.clipboard.readText())).trim().split(/\r?\n/)).toEqual(
+      csv.trim().split('\r\n'),
+    );
     await card.getByRole('button', { name: 'Show as a table' }).click();
     const shown = await card.locator('tbody tr').count();
     expect(csv.trim().split('\r\n').length - 1).toBe(shown);

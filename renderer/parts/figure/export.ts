@@ -94,15 +94,28 @@ export async function saveTable(
 
 /** Puts text onto the clipboard. @throws HeadscopeError `no-clipboard` */
 export async function copyText(workbench: WorkbenchState, text: string): Promise<void> {
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch (cause) {
+  // The desktop app grants no permissions, that for the clipboard neither; the older way needs none.
+  const copied = await navigator.clipboard.writeText(text).then(
+    () => true,
+    () => copyBySelection(text),
+  );
+  if (!copied)
     throw new HeadscopeError(
       'no-clipboard',
       'The clipboard could not be written. Save the table as a file instead.',
       1,
-      { cause },
     );
-  }
   workbench.notify('info', 'Copied.');
+}
+
+function copyBySelection(text: string): boolean {
+  const area = document.createElement('textarea');
+  area.className = 'visually-hidden';
+  area.value = text;
+  document.body.append(area);
+  area.select();
+   
+  const copied = document.execCommand('copy');
+  area.remove();
+  return copied;
 }
