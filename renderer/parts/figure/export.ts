@@ -114,7 +114,7 @@ function copyBySelection(text: string): boolean {
   area.value = text;
   document.body.append(area);
   area.select();
-   
+  // Deprecated, and kept by every browser.
   const copied = document.execCommand('copy');
   area.remove();
   return copied;
