@@ -21,26 +21,28 @@ export const MAX_TOKEN_ID = 16_777_215;
 
 /**
  * The `added_tokens` of a tokenizer.json.
+ * @param where what errors call the list
  * @throws HeadscopeError `bad-tokenizer`
  */
-export function readAddedTokens(value: unknown): AddedToken[] {
-  const where = 'tokenizer.json added_tokens';
+export function readAddedTokens(value: unknown, where: string): AddedToken[] {
   return asList(value ?? [], where)
-    .map((item, i) => {
-      const at = `${where}[${i}]`;
-      const fields = asFields(item, at);
-      const special = flag(fields, 'special', at, false);
-      return {
-        id: asInteger(fields.id, `${at}.id`, 0, MAX_TOKEN_ID),
-        content: asText(fields.content, `${at}.content`),
-        special,
-        normalized: flag(fields, 'normalized', at, !special),
-        singleWord: flag(fields, 'single_word', at, false),
-        lstrip: flag(fields, 'lstrip', at, false),
-        rstrip: flag(fields, 'rstrip', at, false),
-      };
-    })
+    .map((item, i) => readAddedToken(item, asFields(item, `${where}[${i}]`).id, `${where}[${i}]`))
     .filter((token) => token.content !== '');
+}
+
+/** One added token; some files keep its id outside. @throws HeadscopeError `bad-tokenizer` */
+export function readAddedToken(item: unknown, id: unknown, where: string): AddedToken {
+  const fields = asFields(item, where);
+  const special = flag(fields, 'special', where, false);
+  return {
+    id: asInteger(id, `${where}.id`, 0, MAX_TOKEN_ID),
+    content: asText(fields.content, `${where}.content`),
+    special,
+    normalized: flag(fields, 'normalized', where, !special),
+    singleWord: flag(fields, 'single_word', where, false),
+    lstrip: flag(fields, 'lstrip', where, false),
+    rstrip: flag(fields, 'rstrip', where, false),
+  };
 }
 
 /** A stretch of text, or an added token found there. */
@@ -103,13 +105,13 @@ function touchesWord(text: string, start: number, end: number): boolean {
 }
 
 /** @throws HeadscopeError `bad-tokenizer` when two added tokens claim one id or one text has two ids */
-export function checkAddedTokens(tokens: readonly AddedToken[]): void {
+export function checkAddedTokens(tokens: readonly AddedToken[], where: string): void {
   const seen = new Map<number, string>();
   for (const { id, content } of tokens) {
     const other = seen.get(id);
     if (other !== undefined && other !== content) {
       throw badTokenizer(
-        `tokenizer.json gives the id ${id} to two added tokens, "${other}" and "${content}"`,
+        `${where} gives the id ${id} to two added tokens, "${other}" and "${content}"`,
       );
     }
     seen.set(id, content);

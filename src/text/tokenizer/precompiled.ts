@@ -12,17 +12,10 @@ import type { Normalizer } from './normalizer.ts';
  */
 export function precompiledNormalizer(base64: string, where: string): Normalizer {
   if (base64 === '') return (text) => text;
-  const { trie, replacements } = parse(base64, where);
+  const map = readCharsMap(fromBase64(base64, where), where);
   const encoder = new TextEncoder();
-  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   const segmenter = new Intl.Segmenter('en', { granularity: 'grapheme' });
-
-  const lookUp = (bytes: Uint8Array): string | undefined => {
-    const offset = shortestPrefix(trie, bytes);
-    if (offset === undefined || offset > replacements.length) return undefined;
-    const end = replacements.indexOf(0, offset);
-    return decoder.decode(replacements.subarray(offset, end < 0 ? undefined : end));
-  };
+  const lookUp = (bytes: Uint8Array): string | undefined => map.prefix(bytes, 0, 'shortest')?.text;
 
   const known = new Map<string, string>();
   const normalizeGrapheme = (grapheme: string): string => {
@@ -45,36 +38,66 @@ export function precompiledNormalizer(base64: string, where: string): Normalizer
   };
 }
 
-function parse(base64: string, where: string): { trie: Uint32Array; replacements: Uint8Array } {
-  let binary: string;
-  try {
-    binary = atob(base64);
-  } catch (cause) {
-    throw badTokenizer(`${where}.precompiled_charsmap is not base64`, cause);
-  }
-  const bytes = Uint8Array.from(binary, (char) => char.charCodeAt(0));
-  const view = new DataView(bytes.buffer);
+/** SentencePiece's compiled character map. */
+export interface CharsMap {
+  /** The shortest or longest key that `bytes` has at `at`: its length in bytes and what replaces it. */
+  prefix(
+    bytes: Uint8Array,
+    at: number,
+    which: 'shortest' | 'longest',
+  ): { readonly length: number; readonly text: string } | undefined;
+}
+
+/** @throws HeadscopeError `bad-tokenizer` when the trie does not fit */
+export function readCharsMap(bytes: Uint8Array, where: string): CharsMap {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const trieBytes = bytes.length < 4 ? -1 : view.getUint32(0, true);
   if (trieBytes < 4 || trieBytes % 4 !== 0 || 4 + trieBytes > bytes.length) {
     throw badTokenizer(`${where}.precompiled_charsmap is cut short`);
   }
   const trie = Uint32Array.from({ length: trieBytes / 4 }, (_, i) => view.getUint32(4 + 4 * i, true));
-  return { trie, replacements: bytes.subarray(4 + trieBytes) };
+  const replacements = bytes.subarray(4 + trieBytes);
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  return {
+    prefix: (text, at, which) => {
+      const found = walk(trie, text, at, which === 'shortest');
+      if (found === undefined || found.value > replacements.length) return undefined;
+      const end = replacements.indexOf(0, found.value);
+      const replacement = replacements.subarray(found.value, end < 0 ? undefined : end);
+      return { length: found.length, text: decoder.decode(replacement) };
+    },
+  };
 }
 
-/** The value of the shortest key that is a prefix of `bytes` in a Darts-clone double array (units of 32 bits). */
-function shortestPrefix(trie: Uint32Array, bytes: Uint8Array): number | undefined {
-  const childOffset = (unit: number): number => (unit >>> 10) << ((unit & 0x200) >>> 6);
-  let node = childOffset(trie[0]);
-  for (const byte of bytes) {
-    if (byte === 0) return undefined;
-    node ^= byte;
-    if (node < 0 || node >= trie.length) return undefined;
-    const unit = trie[node];
-    if ((unit & 0x800000ff) >>> 0 !== byte) return undefined;
-    node ^= childOffset(unit);
-    if (node < 0 || node >= trie.length) return undefined;
-    if (((unit >>> 8) & 1) === 1) return trie[node] & 0x7fffffff;
+function fromBase64(base64: string, where: string): Uint8Array {
+  try {
+    return Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+  } catch (cause) {
+    throw badTokenizer(`${where}.precompiled_charsmap is not base64`, cause);
   }
-  return undefined;
+}
+
+/** Keys that `bytes` has at `at` in a Darts-clone double array (units of 32 bits): the first or the last one found. */
+function walk(
+  trie: Uint32Array,
+  bytes: Uint8Array,
+  at: number,
+  first: boolean,
+): { length: number; value: number } | undefined {
+  const childOffset = (unit: number): number => (unit >>> 10) << ((unit & 0x200) >>> 6);
+  let found: { length: number; value: number } | undefined;
+  let node = childOffset(trie[0]);
+  for (let i = at; i < bytes.length && bytes[i] !== 0; i++) {
+    node ^= bytes[i];
+    if (node < 0 || node >= trie.length) return found;
+    const unit = trie[node];
+    if ((unit & 0x800000ff) >>> 0 !== bytes[i]) return found;
+    node ^= childOffset(unit);
+    if (node < 0 || node >= trie.length) return found;
+    if (((unit >>> 8) & 1) === 1) {
+      found = { length: i + 1 - at, value: trie[node] & 0x7fffffff };
+      if (first) return found;
+    }
+  }
+  return found;
 }

@@ -1,16 +1,23 @@
 import { HeadscopeError } from '../../errors.ts';
 import { addedTokenSplitter, checkAddedTokens, readAddedTokens } from './added-tokens.ts';
+import type { AddedToken } from './added-tokens.ts';
 import { createDecoder } from './decoder.ts';
-import { asFields, badTokenizer } from './fields.ts';
+import type { Decoder } from './decoder.ts';
+import { badTokenizer } from './fields.ts';
 import type { Fields } from './fields.ts';
+import { parseJson } from './json-file.ts';
 import { createModel } from './model.ts';
 import type { PieceModel } from './model.ts';
 import { createNormalizer } from './normalizer.ts';
+import type { Normalizer } from './normalizer.ts';
 import { createPreTokenizer } from './pre-tokenizer.ts';
+import type { PreTokenizer } from './pre-tokenizer.ts';
 import { createSpecialTemplate } from './special-template.ts';
+import type { SpecialTemplate } from './special-template.ts';
 import { findSpecials } from './specials.ts';
 import type { SpecialIds } from './specials.ts';
 import { displayText, tokenStyle, visible } from './token-text.ts';
+import type { TokenStyle } from './token-text.ts';
 
 /** Text to token ids and back, for one checkpoint. */
 export interface Tokenizer {
@@ -33,61 +40,89 @@ export interface Tokenizer {
   token(id: number): string;
   /** Whether `id` is a special token (`<bos>`, `[SEP]`, the unknown token). */
   isSpecial(id: number): boolean;
-  /** The id of the vocabulary entry that is spelled exactly so in tokenizer.json: `<bos>`, `ĠMary`, `##ing`. */
+  /** The id of the vocabulary entry that is spelled exactly so: `<bos>`, `ĠMary`, `##ing`. */
   idOf(token: string): number | undefined;
 }
 
-/** tokenizer.json above this many characters is refused; the largest published ones have about 35 million. */
-const MAX_FILE_LENGTH = 128 * 1024 * 1024;
 /** Prompts above this many characters are refused: no model here has a context that long. */
 const MAX_PROMPT_LENGTH = 1_000_000;
 
+/** What a tokenizer is made of, whichever files described it. */
+export interface TokenizerParts {
+  /** What errors call the files. */
+  readonly where: string;
+  readonly model: PieceModel;
+  readonly added: readonly AddedToken[];
+  readonly normalize: Normalizer;
+  readonly preTokenize: PreTokenizer;
+  readonly template: SpecialTemplate;
+  readonly decode: Decoder;
+  readonly style: TokenStyle;
+}
+
 /**
- * Reads a Hugging Face tokenizer.json: BPE (byte-level, or SentencePiece style with byte fallback), Unigram, WordPiece and WordLevel.
- * The models are the tokenizer library's; what stands around them follows the reference implementation (Hugging Face tokenizers, Rust), because
- * the library differs from it there. Truncation and padding stored in the file are left out: a prompt is never cut silently.
+ * Reads a Hugging Face tokenizer.json: BPE (byte-level, or SentencePiece style with byte fallback), Unigram, WordPiece and WordLevel, as the
+ * reference implementation (Hugging Face tokenizers, Rust) computes them. Truncation and padding stored in the file are left out: a prompt is
+ * never cut silently.
  * @param tokenizerJson the text of tokenizer.json
  * @param configJson the text of tokenizer_config.json, which names the special tokens
  * @throws HeadscopeError `bad-tokenizer` for anything malformed, unknown or not supported exactly
  */
 export function loadTokenizer(tokenizerJson: string, configJson?: string): Tokenizer {
+  return guarded('tokenizer.json', () =>
+    assembleTokenizer(
+      jsonParts(parseJson(tokenizerJson, 'tokenizer.json'), 'tokenizer.json'),
+      parseJson(configJson ?? '{}', 'tokenizer_config.json'),
+    ),
+  );
+}
+
+/** Runs `work`; an error that is not ours, such as an exhausted stack, becomes `bad-tokenizer`. */
+export function guarded<T>(name: string, work: () => T): T {
   try {
-    return build(
-      parseFile(tokenizerJson, 'tokenizer.json'),
-      parseFile(configJson ?? '{}', 'tokenizer_config.json'),
-    );
+    return work();
   } catch (error) {
     if (error instanceof HeadscopeError) throw error;
-    throw badTokenizer(`tokenizer.json could not be used: ${String(error)}`, error);
+    throw badTokenizer(`${name} could not be used: ${String(error)}`, error);
   }
 }
 
-function parseFile(json: string, name: string): Fields {
-  if (json.length > MAX_FILE_LENGTH) {
-    throw badTokenizer(`${name} has more than ${MAX_FILE_LENGTH / 1024 / 1024} million characters`);
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(json.replace(/^\uFEFF/, ''));
-  } catch (cause) {
-    throw badTokenizer(`${name} is not JSON (${(cause as Error).message})`, cause);
-  }
-  return asFields(value, name);
-}
-
-function build(file: Fields, config: Fields): Tokenizer {
-  const model = createModel(file.model);
-  const added = readAddedTokens(file.added_tokens).map((token) => ({
+/**
+ * The parts that a tokenizer.json, or a description of that form made from other files, asks for.
+ * @param where what errors call it
+ * @throws HeadscopeError `bad-tokenizer`
+ */
+export function jsonParts(file: Fields, where: string): TokenizerParts {
+  const model = createModel(file.model, `${where} model`);
+  const added = readAddedTokens(file.added_tokens, `${where} added_tokens`).map((token) => ({
     ...token,
     // The vocabulary's id wins, as in the reference.
     id: model.idOf.get(token.content) ?? token.id,
   }));
-  checkAddedTokens(added);
-  const normalize = createNormalizer(file.normalizer);
-  const preTokenize = createPreTokenizer(file.pre_tokenizer);
-  const template = createSpecialTemplate(file.post_processor);
-  const decodeTokens = createDecoder(file.decoder, new Set(added.map((token) => token.content)));
-  const style = tokenStyle(file);
+  return {
+    where,
+    model,
+    added,
+    normalize: createNormalizer(file.normalizer, `${where} normalizer`),
+    preTokenize: createPreTokenizer(file.pre_tokenizer, `${where} pre_tokenizer`),
+    template: createSpecialTemplate(file.post_processor, `${where} post_processor`),
+    decode: createDecoder(
+      file.decoder,
+      new Set(added.map((token) => token.content)),
+      `${where} decoder`,
+    ),
+    style: tokenStyle(file),
+  };
+}
+
+/**
+ * Puts a tokenizer together.
+ * @param config tokenizer_config.json, which names the special tokens
+ * @throws HeadscopeError `bad-tokenizer` when the parts contradict each other
+ */
+export function assembleTokenizer(parts: TokenizerParts, config: Fields): Tokenizer {
+  const { where, model, added, normalize, preTokenize, template, style } = parts;
+  checkAddedTokens(added, where);
 
   const addedById = new Map(added.map((token) => [token.id, token]));
   const addedByText = new Map(added.map((token) => [token.content, token.id]));
@@ -95,7 +130,7 @@ function build(file: Fields, config: Fields): Tokenizer {
   const vocabSize = added.reduce((size, token) => Math.max(size, token.id + 1), model.tokens.length);
   for (const id of [...template.before, ...template.after]) {
     if (id >= vocabSize)
-      throw badTokenizer(`tokenizer.json post_processor adds the token ${id}, which does not exist`);
+      throw badTokenizer(`${where} post_processor adds the token ${id}, which does not exist`);
   }
   const special = new Map(added.filter((token) => token.special).map((token) => [token.content, token.id]));
   const specials = findSpecials(config, model.unk, idOf, special);
@@ -171,7 +206,7 @@ function build(file: Fields, config: Fields): Tokenizer {
       );
       return unknown.map((part) => displayText(part, style, model));
     },
-    decode: (ids) => decodeTokens(ids.map((id) => tokenText(id) ?? `[${id}]`)).join(''),
+    decode: (ids) => parts.decode(ids.map((id) => tokenText(id) ?? `[${id}]`)).join(''),
     token: (id) => {
       const addedToken = addedById.get(id);
       if (addedToken !== undefined) return visible(addedToken.content);
