@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Tensor } from '../../src/runtime/device.ts';
+import { seededRandom } from '../../src/random.ts';
 import { decodeRun, decodeTensors, encodeRun, encodeTensors } from '../../src/runtime/wire-tensors.ts';
 
 const tensors: Record<string, Tensor> = {
@@ -44,6 +45,57 @@ describe('tensors as bytes', () => {
     const moved = new Uint8Array(bytes.length + 3);
     moved.set(bytes, 3);
     expect(decodeTensors(moved.subarray(3))).toEqual(decodeTensors(bytes));
+  });
+
+  it('leaves out the empty blocks of large tensors', () => {
+    const random = seededRandom(3);
+    for (const length of [16_384, 20_001, 300_000]) {
+      const data = new Float32Array(length);
+      for (let i = 0; i < 12; i++) data[random.int(length)] = random.normal();
+      data[length - 1] = -0; // its bits are not zero
+      const odd = new Uint8Array(length + 3);
+      odd[length + 2] = 7;
+      const sparse: Record<string, Tensor> = {
+        before: tensors.float64,
+        data: { type: 'float32', dims: [length], data },
+        odd: { type: 'uint8', dims: [length + 3], data: odd },
+        after: tensors.int64,
+      };
+      const bytes = encodeTensors(sparse);
+      expect(bytes.length).toBeLessThan(16 * 1024 + Math.min(length, 70_000));
+      const back = decodeTensors(bytes);
+      expect(back).toEqual(sparse);
+      expect(Object.is(back.data.data[length - 1], -0)).toBe(true);
+    }
+    const dense = Float32Array.from({ length: 100_000 }, () => random.normal());
+    const bytes = encodeTensors({ dense: { type: 'float32', dims: [dense.length], data: dense } });
+    expect(decodeTensors(bytes).dense.data.buffer).toBe(bytes.buffer);
+  });
+
+  it('refuses blocks that do not fit', () => {
+    const message = (blocks: unknown): Uint8Array => {
+      const json = new TextEncoder().encode(
+        JSON.stringify({ tensors: [{ name: 'x', type: 'uint8', dims: [4096], blocks }] }),
+      );
+      const out = new Uint8Array(Math.ceil((4 + json.length) / 8) * 8 + 1024);
+      new DataView(out.buffer).setUint32(0, json.length, true);
+      out.set(json, 4);
+      return out;
+    };
+    expect(decodeTensors(message([[3, 1]])).x.data.length).toBe(4096);
+    for (const blocks of [
+      [[4, 1]],
+      [[0, 0]],
+      [[-1, 1]],
+      [
+        [1, 1],
+        [0, 1],
+      ],
+      [[0.5, 1]],
+      ['x'],
+      3,
+    ])
+      expect(() => decodeTensors(message(blocks)), JSON.stringify(blocks)).toThrow(/blocks/);
   });
 
   it('refuses every message that is cut off, and one with bytes too many', () => {
