@@ -5,7 +5,7 @@ import type { ByteSource } from './source.ts';
 const SMALLEST_WINDOW = 1 << 12;
 const LARGEST_WINDOW = 1 << 18;
 
-const text = new TextDecoder('utf-8', { fatal: true });
+const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Walks protobuf wire format in a file through a small window, so that what is skipped is never read. */
 export class WireCursor {

@@ -18,8 +18,9 @@ export interface PieceScores {
 export function bestPath(text: string, index: PrefixIndex, scores: PieceScores): string[] {
   const best = scores.single ? new Float32Array(text.length + 1) : new Float64Array(text.length + 1);
   const from = new Int32Array(text.length + 1).fill(-1);
-  const offer = (start: number, length: number, total: number): void => {
+  const offer = (start: number, length: number, score: number): void => {
     const end = start + length;
+    const total = scores.single ? Math.fround(score + best[start]) : score + best[start];
     if (from[end] >= 0 && total <= best[end]) return;
     best[end] = total;
     from[end] = start;
@@ -31,13 +32,10 @@ export function bestPath(text: string, index: PrefixIndex, scores: PieceScores):
     index.matches(text, at, (piece) => {
       const score = scores.of(piece);
       if (score === undefined) return;
-      offer(at, piece.length, score + best[at]);
+      offer(at, piece.length, score);
       single ||= piece.length === charLength;
     });
-    if (!single) {
-      const total = scores.unknown + best[start];
-      offer(start, charLength, scores.single ? Math.fround(total) : total);
-    }
+    if (!single) offer(start, charLength, scores.unknown);
     start += charLength;
   }
   const out: string[] = [];

@@ -108,7 +108,7 @@ function byteLevel(added: ReadonlySet<string>): Decoder {
 }
 
 /** A run of byte tokens that is not UTF-8 becomes one replacement character a byte. */
-function byteFallback(tokens: readonly string[]): string[] {
+export function byteFallback(tokens: readonly string[]): string[] {
   const out: string[] = [];
   let bytes: number[] = [];
   const flush = (): void => {

@@ -7,7 +7,7 @@ import { wordPiece } from './word-piece.ts';
 
 /** The vocabulary of a tokenizer and how a piece of text is written in it. */
 export interface PieceModel {
-  readonly kind: 'bpe' | 'unigram' | 'wordpiece' | 'wordlevel';
+  readonly kind: 'bpe' | 'unigram' | 'wordpiece' | 'wordlevel' | 'char';
   /** Token text by id; holes are possible. */
   readonly tokens: readonly (string | undefined)[];
   readonly idOf: ReadonlyMap<string, number>;
