@@ -27,8 +27,11 @@ const NOTHING: PromptRun = { running: false };
 export class PromptRuns {
   private readonly workbench: WorkbenchState;
   private readonly runs = new SvelteMap<string, PromptRun>();
+  // What nothing on screen follows needs no reactive map or set.
+  /* eslint-disable svelte/prefer-svelte-reactivity */
   private readonly encodings = new Map<string, Promise<EncodedPrompt>>();
   private readonly waiting = new Set<string>();
+  /* eslint-enable svelte/prefer-svelte-reactivity */
 
   constructor(workbench: WorkbenchState) {
     this.workbench = workbench;
@@ -56,9 +59,8 @@ export class PromptRuns {
   follow(): void {
     const { session, checkpoint } = this.workbench;
     if (!checkpoint) return;
-    const known = new Set(session.prompts.map(({ id }) => id));
     untrack(() => {
-      for (const id of [...this.runs.keys()]) if (!known.has(id)) this.runs.delete(id);
+      for (const id of [...this.runs.keys()]) if (this.text(id) === undefined) this.runs.delete(id);
       for (const prompt of session.prompts) {
         void this.encode(prompt);
         if (prompt.id === session.active || prompt.id === session.compare) void this.bring(prompt.id);
@@ -136,8 +138,8 @@ export class PromptRuns {
       if (!isCancelled(error)) next = { ...this.of(id), running: false, error: (error as Error).message };
     }
     if (this.text(id) === undefined) return;
-    const { error: _, ...kept } = this.of(id);
-    this.runs.set(id, next ?? { ...kept, running: false });
+    const { encoded, result, key, question } = this.of(id);
+    this.runs.set(id, next ?? { encoded, result, key, question, running: false });
     if (this.waiting.delete(id)) void this.bring(id);
   }
 }
