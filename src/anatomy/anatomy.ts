@@ -47,6 +47,8 @@ export interface Block {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly dModel: number;
+  /** Keys of a cross-attention block: `source` for one per source position, else how many. The prompt's tokens when absent. */
+  readonly keys?: 'source' | number;
   /** Placement of the norm: before the block reads the stream, or after it has written to it. */
   readonly norm: 'pre' | 'post' | 'none';
   /** Attention and MLP read the same stream and are added to it together. */

@@ -177,7 +177,13 @@ function readBlock(
   if (!('output' in projection)) {
     miss('the output projection', projection.why);
     const kind = blockKind(index, core, undefined);
-    return { ...base, ...crossed(kind), dModel: core.heads * core.headDim, norm: 'none', parallel: false };
+    return {
+      ...base,
+      ...crossed(kind, core),
+      dModel: core.heads * core.headDim,
+      norm: 'none',
+      parallel: false,
+    };
   }
   const { weight, bias, output, dModel } = projection;
   if (projection.why !== undefined) miss('the output projection', projection.why);
@@ -186,12 +192,12 @@ function readBlock(
   if (around.why !== undefined) miss('the residual stream', around.why);
   const kind = blockKind(index, core, 'residPre' in around ? around.residPre : undefined);
   if (!('norm' in around))
-    return { ...base, ...crossed(kind), dModel, outputProjection, norm: 'none', parallel: false };
+    return { ...base, ...crossed(kind, core), dModel, outputProjection, norm: 'none', parallel: false };
   const { residPre, residMid, residPost, norm, parallel, mlp, outputNorm } = around;
   const stream = { residPre, residMid, residPost, norm, parallel, mlp };
   return {
     ...base,
-    ...crossed(kind),
+    ...crossed(kind, core),
     dModel,
     outputProjection,
     ...stream,
@@ -200,5 +206,11 @@ function readBlock(
 }
 
 /** Positions of another text are neither before nor after those of this one. */
-const crossed = (kind: Block['kind']): Pick<Block, 'kind'> & Partial<Pick<Block, 'causal'>> =>
-  kind === 'cross' ? { kind, causal: false } : { kind };
+function crossed(
+  kind: Block['kind'],
+  { keys }: AttentionCore,
+): Pick<Block, 'kind' | 'keys'> & Partial<Pick<Block, 'causal'>> {
+  if (kind === 'self') return { kind };
+  if (keys.tokens || keys.either) return { kind, causal: false };
+  return { kind, causal: false, keys: keys.source ? 'source' : keys.size };
+}

@@ -16,7 +16,7 @@ interface Placed<E extends Edit = Edit> {
   readonly edit: E;
 }
 
-function check(edit: Edit, blocks: readonly Block[], length: number): void {
+function check(edit: Edit, blocks: readonly Block[], length: number, keys: number): void {
   const block = blocks[edit.layer];
   const bad = (what: string): never => {
     throw new HeadscopeError('bad-edit', `The edit of ${headName(edit)} cannot be made: ${what}.`);
@@ -35,10 +35,12 @@ function check(edit: Edit, blocks: readonly Block[], length: number): void {
       `its values have ${edit.add.length} numbers, but the head needs ${block.headDim} or ${length} × ${block.headDim}`,
     );
   }
-  if (edit.kind === 'pattern' && edit.add && edit.add.length !== length * length)
-    bad(`its pattern has ${edit.add.length} numbers instead of ${length} × ${length}`);
-  if (edit.kind === 'mask' && edit.allowed.length !== length * length)
-    bad(`its mask has ${edit.allowed.length} numbers instead of ${length} × ${length}`);
+  if (edit.kind === 'pattern' && edit.add && edit.add.length !== length * keys)
+    bad(`its pattern has ${edit.add.length} numbers instead of ${length} × ${keys}`);
+  if (edit.kind === 'mask' && edit.allowed.length !== length * keys)
+    bad(`its mask has ${edit.allowed.length} numbers instead of ${length} × ${keys}`);
+  if ((edit.kind === 'act' || edit.kind === 'var') && block.kind === 'cross')
+    bad('it moves attention between tokens of the prompt, and this block attends to another text');
   if (edit.kind === 'var' && block.residPre === undefined)
     bad('the residual stream of this layer was not recognised, so its sinks are unknown');
   if (edit.kind === 'var' && !edit.dims.every((dim) => within(dim, block.dModel)))
@@ -87,44 +89,54 @@ function patternFeeds(
   edits: readonly Placed<Of<'pattern'>>[],
   block: Block,
   batch: Batch,
+  keys: number | undefined,
 ): { scale: Tensor; add: Tensor } {
   const size = batch.rows.length;
   const { heads } = block;
   const width = batch.width;
+  const columns = keys ?? width;
   const scale = new Float32Array(size * heads * width).fill(1);
   const anyAdd = edits.some(({ edit }) => edit.add);
-  const add = new Float32Array(anyAdd ? size * heads * width * width : 1);
+  const add = new Float32Array(anyAdd ? size * heads * width * columns : 1);
   for (const { row, edit } of edits) {
     const length = batch.lengths[row];
     for (const q of edit.positions ?? Array.from({ length }, (_, i) => i)) {
       const at = (row * heads + edit.head) * width + q;
       scale[at] *= edit.scale;
       if (!anyAdd) continue;
-      for (let k = 0; k < length; k++)
-        add[at * width + k] = add[at * width + k] * edit.scale + (edit.add?.[q * length + k] ?? 0);
+      const seen = keys ?? length;
+      for (let k = 0; k < seen; k++)
+        add[at * columns + k] = add[at * columns + k] * edit.scale + (edit.add?.[q * seen + k] ?? 0);
     }
   }
   return {
     scale: floats(scale, size, heads, width, 1),
-    add: anyAdd ? floats(add, size, heads, width, width) : zero,
+    add: anyAdd ? floats(add, size, heads, width, columns) : zero,
   };
 }
 
-/** 1 where attention is allowed, [batch, heads, T, T]. */
-function maskFeed(edits: readonly Placed<Of<'mask'>>[], block: Block, batch: Batch): Tensor {
+/** 1 where attention is allowed, [batch, heads, queries, keys]. */
+function maskFeed(
+  edits: readonly Placed<Of<'mask'>>[],
+  block: Block,
+  batch: Batch,
+  keys: number | undefined,
+): Tensor {
   const size = batch.rows.length;
   const { heads } = block;
   const width = batch.width;
-  const allowed = new Float32Array(size * heads * width * width).fill(1);
+  const columns = keys ?? width;
+  const allowed = new Float32Array(size * heads * width * columns).fill(1);
   for (const { row, edit } of edits) {
     const length = batch.lengths[row];
+    const seen = keys ?? length;
     for (let q = 0; q < length; q++) {
-      for (let k = 0; k < length; k++) {
-        if (!edit.allowed[q * length + k]) allowed[((row * heads + edit.head) * width + q) * width + k] = 0;
+      for (let k = 0; k < seen; k++) {
+        if (!edit.allowed[q * seen + k]) allowed[((row * heads + edit.head) * width + q) * columns + k] = 0;
       }
     }
   }
-  return floats(allowed, size, heads, width, width);
+  return floats(allowed, size, heads, width, columns);
 }
 
 /** Settings of each head, by the columns of `HEAD_SETTINGS`. */
@@ -197,23 +209,28 @@ const neutralVar = (names: Names): Record<string, Tensor> => ({
   [names.global('var_queries')]: NOWHERE,
 });
 
-/** Feeds of all edit inputs for a batch, and the switches that must be on in each layer. */
+/**
+ * Feeds of all edit inputs for a batch, and the switches that must be on in each layer.
+ * @param keys how many keys each layer has, where they are not the prompt's tokens
+ */
 export function editFeeds(
   blocks: readonly Block[],
   names: Names,
   batch: Batch,
+  keys: readonly (number | undefined)[] = [],
 ): { feeds: Record<string, Tensor>; on: Set<Switch>[] } {
   const placed: Placed[] = batch.rows.flatMap((row, i) =>
     (row.edits ?? []).map((edit) => ({ row: i, edit })),
   );
-  for (const { row, edit } of placed) check(edit, blocks, batch.lengths[row]);
+  for (const { row, edit } of placed)
+    check(edit, blocks, batch.lengths[row], keys[edit.layer] ?? batch.lengths[row]);
   const vars = placed.filter((p): p is Placed<Of<'var'>> => p.edit.kind === 'var');
   const feeds: Record<string, Tensor> = vars.length
     ? varFeeds(vars, names, batch, blocks[0].dModel)
     : neutralVar(names);
   const on = blocks.map((block) => {
     const here = placed.filter(({ edit }) => edit.layer === block.layer);
-    const { tensors, switches } = layerFeeds(here, block, batch);
+    const { tensors, switches } = layerFeeds(here, block, batch, keys[block.layer]);
     for (const [what, tensor] of Object.entries(tensors) as [string, Tensor][])
       feeds[names.layer(block.layer, what)] = tensor;
     return switches;
@@ -244,6 +261,7 @@ function layerFeeds(
   edits: readonly Placed[],
   block: Block,
   batch: Batch,
+  keys: number | undefined,
 ): { tensors: LayerFeeds; switches: Set<Switch> } {
   const switches = new Set<Switch>();
   if (edits.length === 0) return { tensors: NEUTRAL, switches };
@@ -259,13 +277,13 @@ function layerFeeds(
   const pattern = of('pattern');
   if (pattern.length) {
     switches.add('edit_scale');
-    const { scale, add } = patternFeeds(pattern, block, batch);
+    const { scale, add } = patternFeeds(pattern, block, batch, keys);
     Object.assign(tensors, { pattern_scale: scale, pattern_add: add });
   }
   const mask = of('mask');
   if (mask.length) {
     switches.add('edit_mask');
-    tensors.mask_allowed = maskFeed(mask, block, batch);
+    tensors.mask_allowed = maskFeed(mask, block, batch, keys);
   }
   const act = of('act');
   if (act.length) switches.add('edit_act');

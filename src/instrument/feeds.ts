@@ -2,6 +2,7 @@ import { DataType } from '../onnx/model.ts';
 import type { Anatomy } from '../anatomy/anatomy.ts';
 import type { ElementType, Tensor } from '../runtime/device.ts';
 import { HeadscopeError } from '../errors.ts';
+import { notGiven, repeated, type GivenInputs } from './given.ts';
 import type { Row } from './runner.ts';
 
 /** Prompts of one run, padded on the right to the longest. */
@@ -98,9 +99,10 @@ function wholeTensor(onnxType: number, dims: readonly number[], value: (i: numbe
 
 /**
  * Feeds for the model's own inputs.
- * @throws HeadscopeError `unknown-input` when the model has an input nobody can guess
+ * @param given tensors for inputs nobody can guess
+ * @throws HeadscopeError `unknown-input` when one of those was not given
  */
-export function modelFeeds(anatomy: Anatomy, batch: Batch): Record<string, Tensor> {
+export function modelFeeds(anatomy: Anatomy, batch: Batch, given: GivenInputs = {}): Record<string, Tensor> {
   const feeds: Record<string, Tensor> = {};
   const { rows, lengths, width } = batch;
   const dims = [rows.length, width];
@@ -122,17 +124,10 @@ export function modelFeeds(anatomy: Anatomy, batch: Batch): Record<string, Tenso
         () => 0,
       );
     else if (input.role === 'flag') feeds[input.name] = wholeTensor(input.type, input.dims, () => 0);
-    else if (input.role === 'unknown')
-      throw new HeadscopeError(
-        'unknown-input',
-        `The model wants the input ${JSON.stringify(input.name)} of shape [${(input.dims ?? []).join(', ')}], and its graph does not show what to feed it.`,
-      );
-  }
-  if (!anatomy.inputs.some((input) => input.role === 'tokens')) {
-    throw new HeadscopeError(
-      'no-tokens',
-      'The model has no input for token ids; only text models can be run.',
-    );
+    else if (input.role === 'unknown') {
+      if (!Object.hasOwn(given, input.name)) throw notGiven(input);
+      feeds[input.name] = repeated(given[input.name], rows.length);
+    }
   }
   return feeds;
 }

@@ -5,6 +5,7 @@ import type { FloatTensor, Session, Tensor } from '../runtime/device.ts';
 import { cutBatches } from './batches.ts';
 import { editFeeds } from './edit-feeds.ts';
 import { modelFeeds, pairFeatures, perToken, type Batch } from './feeds.ts';
+import { givenLength, type GivenInputs } from './given.ts';
 import type { Instrumented } from './instrument.ts';
 import { SWITCHES, switchIndex, type Switch } from './names.ts';
 import {
@@ -41,6 +42,8 @@ export interface Engine {
   readonly shape: ModelShape;
   /** Number of weights, for cutting batches. */
   readonly parameters: number;
+  /** Tensors for inputs nobody can guess. */
+  readonly given?: GivenInputs;
 }
 
 /** Milliseconds after which other work gets its turn, over all requests; a pause costs at least one. */
@@ -83,7 +86,7 @@ function bytesPerRow(engine: Engine, plan: Plan, length: number): number {
   const logits = plan.request.logits === 'all' || !engine.instrumented.logitRows ? length : 1;
   let numbers = 3 * logits * engine.shape.vocab + length * length * 3;
   for (const block of blocks) {
-    const square = block.heads * length * length;
+    const square = block.heads * length * (engine.shape.keys?.[block.layer] ?? length);
     const wide = block.heads * length * block.headDim;
     numbers += wide + length * block.dModel;
     for (const [site, layers] of plan.taps) {
@@ -133,11 +136,14 @@ export async function runRequest(
 
 /** True when tokens behind a prompt's end cannot be seen by the prompt. */
 const hidesPadding = (anatomy: Anatomy): boolean =>
-  anatomy.blocks.every((block) => block.causal === true) ||
+  anatomy.blocks.every((block) => block.causal === true || block.kind === 'cross') ||
   anatomy.inputs.some((input) => input.role === 'mask');
 
 function checkRows(engine: Engine, request: RunRequest): void {
-  const { context, fixed } = engine.anatomy;
+  const { context, fixed, inputs } = engine.anatomy;
+  const own = inputs.some((input) => input.role === 'tokens')
+    ? undefined
+    : (givenLength(engine.anatomy, engine.given ?? {}, 'tokens') ?? fixed?.tokens);
   if ((fixed?.batch ?? 1) > 1)
     throw new HeadscopeError(
       'fixed-size',
@@ -147,6 +153,11 @@ function checkRows(engine: Engine, request: RunRequest): void {
     const where = request.rows.length > 1 ? `Prompt ${i + 1}` : 'The prompt';
     if (row.ids.length === 0)
       throw new HeadscopeError('empty-prompt', `${where} is empty. Give at least one token.`);
+    if (own !== undefined && row.ids.length !== own)
+      throw new HeadscopeError(
+        'no-text',
+        `The model reads no token ids; ${where.toLowerCase()} only counts the ${own} positions of what is fed to it, but has ${row.ids.length}.`,
+      );
     if (context !== undefined && row.ids.length > context) {
       throw new HeadscopeError(
         'too-long',
@@ -179,8 +190,8 @@ function buildFeeds(engine: Engine, plan: Plan, batch: Batch): Record<string, Te
   const { anatomy, instrumented } = engine;
   const { names } = instrumented;
   const summaries = plan.request.summaries === true;
-  const edits = editFeeds(anatomy.blocks, names, batch);
-  const feeds: Record<string, Tensor> = { ...modelFeeds(anatomy, batch), ...edits.feeds };
+  const edits = editFeeds(anatomy.blocks, names, batch, engine.shape.keys);
+  const feeds: Record<string, Tensor> = { ...modelFeeds(anatomy, batch, engine.given), ...edits.feeds };
   const switches = new Uint8Array(anatomy.blocks.length * SWITCHES.length);
   let residBefore = false; // what a block leaves in the stream is captured inside the next block
   for (const block of anatomy.blocks) {
@@ -385,6 +396,14 @@ function cropRow(
   return { dims: cut, data: out };
 }
 
+/** Sites whose last axis but one, or last, counts keys: all of them in cross-attention, where they are no tokens of the prompt. */
+const CROSS_AXES: Partial<Record<Site, readonly ('all' | 'tokens')[]>> = {
+  k: ['all', 'all', 'all'],
+  v: ['all', 'all', 'all'],
+  scores: ['all', 'tokens', 'all'],
+  pattern: ['all', 'tokens', 'all'],
+};
+
 const SITE_AXES: Readonly<Record<Site, readonly ('all' | 'tokens')[]>> = {
   q: ['all', 'tokens', 'all'],
   k: ['all', 'tokens', 'all'],
@@ -412,11 +431,11 @@ function readRow(
   const index = batch.indices[slot];
   const captured = new Map<string, FloatTensor>();
   for (const [site, layers] of plan.taps) {
-    for (const layer of layers)
-      captured.set(
-        `${site}/${layer}`,
-        cropRow(outputs[instrumented.taps[layer][site]], slot, length, SITE_AXES[site]),
-      );
+    for (const layer of layers) {
+      const cross = anatomy.blocks[layer].kind === 'cross' ? CROSS_AXES[site] : undefined;
+      const axes = cross ?? SITE_AXES[site];
+      captured.set(`${site}/${layer}`, cropRow(outputs[instrumented.taps[layer][site]], slot, length, axes));
+    }
   }
   const changes = (row.edits ?? []).map((edit) => {
     const tensor = outputs[changeOutput(instrumented, edit)];

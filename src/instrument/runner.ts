@@ -15,7 +15,10 @@ export interface HeadRef {
 /** The field's way of writing a head: L3H5. */
 export const headName = ({ layer, head }: HeadRef): string => `L${layer}H${head}`;
 
-/** A place in the model whose value can be captured. Shapes as returned for one prompt of T tokens. */
+/**
+ * A place in the model whose value can be captured. Shapes as returned for one prompt of T tokens; in cross-attention, k, v and the last axis of scores
+ * and pattern have as many entries as there are source positions.
+ */
 export type Site =
   | 'q' // [heads, T, headDim], after rotary positions
   | 'k' // [kvHeads, T, headDim], after rotary positions
@@ -137,6 +140,8 @@ export interface ModelShape {
   readonly dModel: number;
   readonly vocab: number;
   readonly causal: readonly boolean[];
+  /** Keys per layer where they are not the prompt's tokens: source positions in cross-attention. All tokens where absent. */
+  readonly keys?: readonly (number | undefined)[];
   /** Sites that can be captured, per layer. */
   readonly sites: readonly (readonly Site[])[];
 }

@@ -80,12 +80,13 @@ export function planCapture(
       const all = site === 'k' || site === 'v' ? shape.kvHeads[layer] : shape.heads[layer];
       const heads = (settings.heads?.filter((head) => head < all) ?? Array.from({ length: all })).length;
       const inner = site === 'result' ? shape.dModel : shape.headDim[layer];
+      const keys = shape.keys?.[layer] ?? width;
       const dims =
         site === 'pattern' || site === 'scores'
-          ? [batch, heads, width, width]
+          ? [batch, heads, width, keys]
           : site.startsWith('resid')
             ? [batch, width, shape.dModel]
-            : [batch, width, heads, inner];
+            : [batch, site === 'k' || site === 'v' ? keys : width, heads, inner];
       arrays.push({ name: `blocks.${layer}.${HOOKS[site].name}`, site, layer, dims });
     }
   }
@@ -141,7 +142,7 @@ export async function captureNpz(
     await runner.run(
       { rows: rows.map(({ ids }) => ({ ids })), taps, logits: wantsLogits && step === 0 ? 'all' : 'none' },
       (row) => {
-        for (const [array, buffer] of buffers) place(array, buffer, row, width, settings.heads);
+        for (const [array, buffer] of buffers) place(array, buffer, row, settings.heads);
       },
       {
         signal: options.signal,
@@ -159,12 +160,10 @@ function place(
   array: CapturePlan['arrays'][number],
   buffer: Float32Array,
   row: RowResult,
-  width: number,
   only: readonly number[] | undefined,
 ): void {
   const size = array.dims.slice(1).reduce((product, dim) => product * dim, 1);
   const start = row.index * size;
-  const length = row.ids.length;
   if (array.site === 'logits') {
     buffer.set(row.logits, start);
     return;
@@ -174,13 +173,14 @@ function place(
     buffer.set(tensor.data, start);
     return;
   }
-  const [heads, , inner] = tensor.dims;
+  const [heads, length, inner] = tensor.dims;
   const kept = only?.filter((head) => head < heads) ?? Array.from({ length: heads }, (_, head) => head);
   const square = array.site === 'pattern' || array.site === 'scores';
   kept.forEach((head, slot) => {
     for (let t = 0; t < length; t++) {
       const from = (head * length + t) * inner;
-      const to = start + (square ? (slot * width + t) * width : (t * kept.length + slot) * inner);
+      const to =
+        start + (square ? (slot * array.dims[2] + t) * array.dims[3] : (t * kept.length + slot) * inner);
       buffer.set(tensor.data.subarray(from, from + inner), to);
     }
   });

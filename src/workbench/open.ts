@@ -3,6 +3,7 @@ import { sitesOf } from '../anatomy/anatomy.ts';
 import { HeadscopeError } from '../errors.ts';
 import { instrument } from '../instrument/instrument.ts';
 import { frozenUnembeddingModel, unembeddingModel } from '../instrument/lens.ts';
+import { canFeed, checkGiven, givenLength, type GivenInputs } from '../instrument/given.ts';
 import { runRequest, toFloat32, type Engine } from '../instrument/run.ts';
 import type { ModelShape, Runner, RowResult } from '../instrument/runner.ts';
 import { floatValues } from '../onnx/tensor-values.ts';
@@ -66,8 +67,10 @@ export function runnable(checkpoint: Checkpoint, model: Model): RunnableModel {
   };
 }
 
-export function shapeOf(anatomy: Anatomy): ModelShape {
+export function shapeOf(anatomy: Anatomy, given: GivenInputs = {}): ModelShape {
   const { blocks } = anatomy;
+  const source = givenLength(anatomy, given, 'source');
+  const keys = blocks.map((block) => (block.keys === 'source' ? source : block.keys));
   return {
     layers: blocks.length,
     heads: blocks.map((block) => block.heads),
@@ -77,34 +80,44 @@ export function shapeOf(anatomy: Anatomy): ModelShape {
     vocab: anatomy.unembedding?.vocab ?? 0,
     causal: blocks.map((block) => block.causal === true),
     sites: blocks.map(sitesOf),
+    ...(keys.some((count) => count !== undefined) ? { keys } : {}),
   };
 }
 
 /** Token ids that exist in any vocabulary, for first runs. */
-export function sampleIds(anatomy: Anatomy): number[] {
+export function sampleIds(anatomy: Anatomy, given: GivenInputs = {}): number[] {
   const vocab = anatomy.unembedding?.vocab ?? 100;
-  const length = anatomy.fixed?.tokens ?? Math.min(12, anatomy.context ?? 12);
+  const length =
+    givenLength(anatomy, given, 'tokens') ?? anatomy.fixed?.tokens ?? Math.min(12, anatomy.context ?? 12);
   return Array.from({ length }, (_, i) => Math.floor(((i + 1) * 7919) % vocab));
 }
 
 /**
  * Loads a checkpoint onto a device with all taps and edits built in, and checks it against the unedited model.
  *
- * @throws HeadscopeError `no-heads`, `load-failed`, `differs` when the check fails, `not-a-number`
+ * @param given tensors for inputs nobody can guess; where one is missing the model opens, and running it says so
+ * @throws HeadscopeError `bad-input`, `no-heads`, `load-failed`, `differs` when the check fails, `not-a-number`
  */
-export async function openModel(checkpoint: Checkpoint, device: Device): Promise<OpenModel> {
+export async function openModel(
+  checkpoint: Checkpoint,
+  device: Device,
+  given: GivenInputs = {},
+): Promise<OpenModel> {
   const { anatomy, model } = checkpoint;
-  const ids = sampleIds(anatomy);
-  const runs = anatomy.inputs.every((input) => input.role !== 'unknown') && (anatomy.fixed?.batch ?? 1) === 1;
-  const reference = anatomy.unembedding && runs ? await plainLogits(checkpoint, device, ids) : undefined;
+  checkGiven(anatomy, given);
+  const ids = sampleIds(anatomy, given);
+  const runs = canFeed(anatomy, given) && (anatomy.fixed?.batch ?? 1) === 1;
+  const reference =
+    anatomy.unembedding && runs ? await plainLogits(checkpoint, device, ids, given) : undefined;
   const instrumented = instrument(model, anatomy);
   const session = untilReleased(await device.createSession(runnable(checkpoint, instrumented.model)));
   const engine: Engine = {
     anatomy,
     instrumented,
     session,
-    shape: shapeOf(anatomy),
+    shape: shapeOf(anatomy, given),
     parameters: checkpoint.parameters,
+    given,
   };
   const lenses = new Lenses(checkpoint, device);
   const weights = new OutputWeights(checkpoint);
@@ -169,16 +182,13 @@ export async function plainLogits(
   checkpoint: Checkpoint,
   device: Device,
   ids: readonly number[],
+  given: GivenInputs = {},
 ): Promise<Float32Array> {
   const { anatomy, original } = checkpoint;
   const session = await device.createSession(runnable(checkpoint, original));
   try {
-    const feeds = modelFeeds(anatomy, {
-      rows: [{ ids }],
-      indices: [0],
-      lengths: [ids.length],
-      width: ids.length,
-    });
+    const alone = { rows: [{ ids }], indices: [0], lengths: [ids.length], width: ids.length };
+    const feeds = modelFeeds(anatomy, alone, given);
     const name = anatomy.unembedding!.logits;
     const out = (await session.run(feeds, [name]))[name];
     return toFloat32(out);

@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import type { GivenInputs } from '../../src/instrument/given.ts';
 import type { Device } from '../../src/runtime/device.ts';
 import { nodeDevice } from '../../src/runtime/node-cpu.ts';
 import { chooseModelFile, readCheckpoint, type Checkpoint } from '../../src/workbench/checkpoint.ts';
@@ -33,14 +34,15 @@ export interface Opened extends OpenModel {
   closeAll(): Promise<void>;
 }
 
-/** Opens a checkpoint's folder on a device (native CPU unless another is given). */
+/** Opens a checkpoint's folder on a device (native CPU unless another is given), with tensors for inputs nobody can guess. */
 export async function openFolder(
   path: string,
   device: Device = nodeDevice('cpu', { threads: 1 }),
+  given?: GivenInputs,
 ): Promise<Opened> {
   const { folder, checkpoint } = await inspectFolder(path);
   try {
-    const opened = await openModel(checkpoint, device);
+    const opened = await openModel(checkpoint, device, given);
     const closeAll = async (): Promise<void> => {
       await opened.close();
       await folder.close();
