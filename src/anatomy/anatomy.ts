@@ -1,4 +1,5 @@
 import type { Site } from '../instrument/runner.ts';
+import type { Quantised } from '../onnx/quantised.ts';
 
 /** How a value's axes map to [batch, head, position, ...]. Lower case letters: b batch, h head, g kv group, r head within a group, t position. */
 export type HeadLayout =
@@ -24,6 +25,8 @@ export interface HeadValue {
 export interface WeightRef {
   readonly name: string;
   readonly transposed: boolean;
+  /** How its numbers are read, when they are of few bits. */
+  readonly quantised?: Quantised;
 }
 
 export interface NormRef {

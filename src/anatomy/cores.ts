@@ -28,7 +28,7 @@ export type Finding = { readonly core: AttentionCore } | { readonly why: string 
 
 /** Operators between the product of queries and keys and the softmax; the second kind only when the first finds nothing. */
 const SCORE_OPS =
-  /^(Add|Sub|Mul|Div|Where|Cast|CastLike|Tanh|Reshape|Identity|Min|Max|Clip|Softcap|Squeeze|Unsqueeze|Transpose|Dropout)$/;
+  /^(Add|Sub|Mul|Div|Where|Cast|CastLike|Tanh|Reshape|Identity|Min|Max|Clip|Softcap|Squeeze|Unsqueeze|Transpose|Dropout|QuantizeLinear|DequantizeLinear)$/;
 const MORE_SCORE_OPS = /^(Concat|Slice|Pad)$/;
 
 /** Goes back from the softmax to the product of queries and keys. Values on the way come with it, the softmax's input first. */
@@ -58,7 +58,8 @@ function findProduct(index: GraphIndex, start: string): { node: Node; path: stri
 }
 
 /** Operators that the pattern may pass before it is multiplied with the values. */
-const PATTERN_OPS = /^(Dropout|Cast|CastLike|Identity|Where|Mul|Reshape|Slice|Transpose|Squeeze|Unsqueeze)$/;
+const PATTERN_OPS =
+  /^(Dropout|Cast|CastLike|Identity|Where|Mul|Reshape|Slice|Transpose|Squeeze|Unsqueeze|QuantizeLinear|DequantizeLinear)$/;
 
 /** From the softmax through dropout, casts and the guard against rows without keys to the product with the values. */
 function findMixing(index: GraphIndex, softmax: string): { pattern: string; node: Node } | undefined {

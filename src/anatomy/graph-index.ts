@@ -1,6 +1,8 @@
 import { HeadscopeError } from '../errors.ts';
 import { usedNames } from '../onnx/check.ts';
 import { DataType, type Model, type Node, type TensorProto } from '../onnx/model.ts';
+import type { Quantised } from '../onnx/quantised.ts';
+import { linearQuantised } from './stored-matrix.ts';
 
 const FLOAT = new Set<number>([DataType.float, DataType.float16, DataType.double, DataType.bfloat16]);
 
@@ -17,6 +19,8 @@ const SHAPE_ONLY = new Set(['Shape', 'Size', 'ConstantOfShape']);
 export interface StoredWeight {
   readonly tensor: TensorProto;
   readonly transposed: boolean;
+  /** How its numbers are read, when a DequantizeLinear stands behind them. */
+  readonly quantised?: Quantised;
 }
 
 /** Looks at a value's maker or users that reading one graph may take; the samples take 4 a node. */
@@ -48,7 +52,9 @@ export class GraphIndex {
       this.reads.set(node, used);
       const isFixed = [...used].every((name) => this.fixed.has(name)) && !node.opType.startsWith('Random');
       const lookup =
-        node.opType === 'Gather' && this.fixed.has(node.inputs[0]) && !this.fixed.has(node.inputs[1]);
+        /^Gather(BlockQuantized)?$/.test(node.opType) &&
+        this.fixed.has(node.inputs[0]) &&
+        !this.fixed.has(node.inputs[1]);
       const isText =
         lookup || (!SHAPE_ONLY.has(node.opType) && [...used].some((name) => this.text.has(name)));
       for (const output of node.outputs) {
@@ -106,24 +112,42 @@ export class GraphIndex {
     return this.text.has(value);
   }
 
-  /** The stored tensor behind a value, seen through Cast, Identity and Transpose (a tied or untransposed weight). */
+  /** The stored tensor behind a value, seen through Cast, Identity, Transpose and DequantizeLinear (a tied or untransposed weight). */
   weight(value: string): StoredWeight | undefined {
     let transposed = false;
     let at = value;
+    let scaled: Node | undefined;
     for (let step = 0; step < 8; step++) {
       const tensor = this.model.graph.initializers.get(at);
-      if (tensor) return { tensor, transposed };
+      if (tensor && !scaled) return { tensor, transposed };
+      if (tensor && scaled) {
+        const [, scale, zero] = scaled.inputs;
+        const attribute = (name: string, fallback: number): number =>
+          scaled?.attributes.get(name)?.int ?? fallback;
+        const block = attribute('block_size', 0);
+        const quantised = linearQuantised(
+          this,
+          tensor,
+          scale,
+          zero || undefined,
+          attribute('axis', 1),
+          block,
+        );
+        return quantised && { tensor, transposed, quantised };
+      }
       const node = this.producers.get(at);
       if (!node) return undefined;
       if (node.opType === 'Constant') {
         const inline = node.attributes.get('value')?.tensor;
-        return inline && { tensor: inline, transposed };
+        return inline && !scaled ? { tensor: inline, transposed } : undefined;
       }
+      if (scaled) return undefined;
       if (node.opType === 'Transpose') {
         const perm = node.attributes.get('perm')?.ints;
         if (perm && !(perm.length === 2 && perm[0] === 1)) return undefined;
         transposed = !transposed;
-      } else if (!PASSING.has(node.opType)) return undefined;
+      } else if (node.opType === 'DequantizeLinear') scaled = node;
+      else if (!PASSING.has(node.opType)) return undefined;
       at = node.inputs[0];
     }
     return undefined;

@@ -6,7 +6,7 @@ import { headShape } from './layouts.ts';
 import { scaledInput } from './operators.ts';
 
 const SHAPING =
-  /^(Reshape|Expand|Tile|Unsqueeze|Transpose|Cast|CastLike|Identity|Squeeze|Concat|Gather|Dropout)$/;
+  /^(Reshape|Expand|Tile|Unsqueeze|Transpose|Cast|CastLike|Identity|Squeeze|Concat|Gather|Dropout|QuantizeLinear|DequantizeLinear)$/;
 
 /** True when a transposition swaps the two last axes. */
 const turns = (node: Node): boolean => {
@@ -20,7 +20,7 @@ function stepBack(
   shapes: Shapes,
   node: Node,
 ): { from: string; scaled: boolean } | undefined {
-  const scaled = scaledInput(shapes, node);
+  const scaled = scaledInput(index, shapes, node);
   if (scaled !== undefined) {
     // the scale of a quantised product depends on the prompt; it belongs to the value
     const by = node.inputs[0] === scaled ? node.inputs[1] : node.inputs[0];

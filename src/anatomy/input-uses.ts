@@ -33,7 +33,7 @@ export function usesOf(index: GraphIndex, name: string): Use {
     const next: string[] = [];
     for (const value of frontier) {
       for (const node of index.consumers(value)) {
-        if (node.opType === 'Gather' && node.inputs[1] === value) {
+        if (/^Gather(BlockQuantized)?$/.test(node.opType) && node.inputs[1] === value) {
           const table = index.weight(node.inputs[0]);
           if (table && table.tensor.dims.length >= 2)
             tables.push({ name: table.tensor.name, rows: table.tensor.dims[0] });

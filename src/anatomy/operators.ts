@@ -35,10 +35,20 @@ export function isInnerProduct(index: GraphIndex, node: Node): boolean {
 export const isShaping = (node: Node, value: string): boolean =>
   SHAPING.test(node.opType) && node.inputs[0] === value;
 
-/** The value that a node multiplies or divides by a single number, stored or computed; undefined when it does not. */
-export function scaledInput(shapes: Shapes, node: Node): string | undefined {
+/**
+ * The value that a node multiplies or divides by a single number, stored or computed, or by one computed number for each column, as the
+ * integers of a product are; undefined when it does not.
+ */
+export function scaledInput(index: GraphIndex, shapes: Shapes, node: Node): string | undefined {
   if (node.opType !== 'Mul' && node.opType !== 'Div') return undefined;
   const [left, right] = node.inputs;
+  const perColumn = (factor: string, value: string): boolean =>
+    node.opType === 'Mul' &&
+    !index.isConstant(factor) &&
+    shapes.axes(factor)?.length === 1 &&
+    (shapes.axes(value)?.length ?? 0) > 1;
+  if (perColumn(right, left)) return left;
+  if (perColumn(left, right)) return right;
   if (shapes.elements(right) === 1 && shapes.elements(left) !== 1) return left;
   return node.opType === 'Mul' && shapes.elements(left) === 1 ? right : undefined;
 }

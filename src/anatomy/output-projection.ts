@@ -4,6 +4,7 @@ import { isFixed, type Shapes } from './axes.ts';
 import type { AttentionCore } from './cores.ts';
 import type { GraphIndex } from './graph-index.ts';
 import { isShaping, otherInput, scaledInput, weightProduct } from './operators.ts';
+import { storedMatrix } from './stored-matrix.ts';
 
 export interface OutputProjection {
   /** The stored matrix, when it is stored as one. */
@@ -57,32 +58,27 @@ function readProjection(
   if (!isFixed(columns)) return { why: 'the width of what the block writes could not be worked out' };
   const dModel = columns.size;
   const after = followBias(index, shapes, product.outputs[0]);
-  const bias = product.opType === 'Gemm' ? product.inputs[2] || after.bias : after.bias;
+  const stored = storedMatrix(index, product, input);
+  const bias = ('why' in stored ? undefined : stored.bias) ?? after.bias;
   const base = { output: after.value, bias, dModel };
   if (altered !== undefined)
     return {
       ...base,
       why: `between the heads and their output projection stands ${altered}, so a head's result is not z·W_O`,
     };
-  const stored = product.inputs[0] === input ? index.weight(product.inputs[1]) : undefined;
-  if (!stored || !/^(MatMul|Gemm|Einsum)$/.test(product.opType))
-    return {
-      ...base,
-      why: `the output projection (${product.opType}) has no weight stored as a plain matrix`,
-    };
-  const { tensor } = stored;
+  if ('why' in stored)
+    return { ...base, why: `the output projection (${product.opType}) cannot be read: ${stored.why}` };
+  const { tensor, dims, transposed, quantised } = stored;
   const width = core.heads * core.headDim;
-  const transB = product.opType === 'Gemm' && (product.attributes.get('transB')?.int ?? 0) === 1;
-  const transposed = stored.transposed !== transB;
-  const rows = tensor.dims.slice(0, -1).reduce((a, b) => a * b, 1);
-  const plain = tensor.dims.length === 2 && (transposed ? tensor.dims[1] : tensor.dims[0]) === width;
-  const perHead = tensor.dims.length === 3 && !transposed && rows === width;
+  const rows = dims.slice(0, -1).reduce((a, b) => a * b, 1);
+  const plain = dims.length === 2 && (transposed ? dims[1] : dims[0]) === width;
+  const perHead = dims.length === 3 && !transposed && rows === width;
   if (!plain && !perHead)
     return {
       ...base,
-      why: `the output projection has the shape [${tensor.dims.join(', ')}], but the heads give ${width} numbers`,
+      why: `the output projection has the shape [${dims.join(', ')}], but the heads give ${width} numbers`,
     };
-  return { ...base, weight: { name: tensor.name, transposed } };
+  return { ...base, weight: { name: tensor.name, transposed, ...(quantised ? { quantised } : {}) } };
 }
 
 /** Follows a product through its bias and reshaping, to the last value that nothing else uses. */
@@ -97,7 +93,7 @@ function followBias(index: GraphIndex, shapes: Shapes, start: string): { value: 
     const other = node.opType === 'Add' ? otherInput(node, at) : undefined;
     const isBias = other !== undefined && index.isConstant(other) && bias === undefined;
     if (isBias) bias = other;
-    else if (!isShaping(node, at) && scaledInput(shapes, node) !== at) break;
+    else if (!isShaping(node, at) && scaledInput(index, shapes, node) !== at) break;
     at = node.outputs[0];
     if (isBias || shapes.axes(at)?.length === 3) value = at;
   }

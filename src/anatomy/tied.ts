@@ -1,6 +1,8 @@
-import { BITS, isRange, type TensorProto } from '../onnx/model.ts';
+import type { Node } from '../onnx/model.ts';
+import { matrixElement } from '../onnx/quantised.ts';
 import type { ByteSource } from '../onnx/source.ts';
 import type { GraphIndex } from './graph-index.ts';
+import { blockQuantisedTable, linearQuantised, type StoredMatrix } from './stored-matrix.ts';
 
 /** Tables to compare with; a model looks its tokens up in one. */
 const MAX_TABLES = 8;
@@ -8,58 +10,75 @@ const MAX_TABLES = 8;
 /** Numbers compared when two stored matrices look alike. */
 const SAMPLES = 64;
 
+/** Two roundings of one matrix differ by less than this share of its size; of two matrices, by more than their size. */
+const ALIKE = 0.35;
+
 /**
  * True when tokens are looked up in this very matrix, or in a table that holds the same numbers: exporters fold the transposed copy of a
- * tied matrix into a second weight. Some numbers spread over both are compared.
+ * tied matrix into a second weight, and may round only one of the two. Some numbers spread over both are compared.
  *
- * @param transposed the matrix is [vocab, width] as it is stored
+ * @param matrix the unembedding as it is stored
  */
 export async function isEmbedding(
   index: GraphIndex,
-  stored: TensorProto,
-  transposed: boolean,
+  matrix: StoredMatrix,
   sources: ReadonlyMap<string, ByteSource>,
 ): Promise<boolean> {
-  const [vocab, width] = transposed ? stored.dims : [stored.dims[1], stored.dims[0]];
+  const { dims, transposed, tensor } = matrix;
+  const [vocab, width] = transposed ? dims : [dims[1], dims[0]];
   const compared = new Set<string>();
   for (const node of index.model.graph.nodes) {
-    if (node.opType !== 'Gather') continue;
-    const found = index.weight(node.inputs[0]);
-    const table = found?.tensor;
-    if (!table || found.transposed || table.dims.length !== 2) continue;
-    if (table.dims[0] !== vocab || table.dims[1] !== width || table.dataType !== stored.dataType) continue;
-    if (table.name === stored.name && transposed) return true;
-    if (compared.has(table.name) || compared.size >= MAX_TABLES) continue;
-    compared.add(table.name);
-    if (await sameNumbers(table, stored, transposed, sources)) return true;
+    const table = tableOf(index, node);
+    if (!table || table.dims[0] !== vocab || table.dims[1] !== width) continue;
+    const { name } = table.tensor;
+    if (name === tensor.name && transposed) return true;
+    if (compared.has(name) || compared.size >= MAX_TABLES) continue;
+    compared.add(name);
+    if (await sameNumbers(index, table, matrix, sources)) return true;
   }
   return false;
 }
 
+/** The stored table [rows, width] that a node looks rows up in. */
+function tableOf(index: GraphIndex, node: Node): StoredMatrix | undefined {
+  if (node.opType === 'GatherBlockQuantized') return blockQuantisedTable(index, node);
+  if (node.opType !== 'Gather') return undefined;
+  const found = index.weight(node.inputs[0]);
+  if (!found || found.transposed || found.tensor.dims.length !== 2) return undefined;
+  const { tensor, quantised } = found;
+  // rows may be looked up first and made floats after
+  const after = index.consumers(node.outputs[0]).find((user) => user.opType === 'DequantizeLinear');
+  const later = after && linearQuantised(index, tensor, after.inputs[1], after.inputs[2] || undefined, 1);
+  return { tensor, dims: tensor.dims, transposed: false, quantised: quantised ?? later };
+}
+
 async function sameNumbers(
-  table: TensorProto,
-  stored: TensorProto,
-  transposed: boolean,
+  index: GraphIndex,
+  table: StoredMatrix,
+  matrix: StoredMatrix,
   sources: ReadonlyMap<string, ByteSource>,
 ): Promise<boolean> {
   const [vocab, width] = table.dims;
+  const find = (name: string) => index.weight(name)?.tensor;
+  const number = (stored: StoredMatrix, row: number, column: number): Promise<number> =>
+    matrixElement(
+      stored.tensor.name,
+      stored.quantised,
+      { row, column, columns: stored.dims[1] },
+      find,
+      sources,
+    );
+  const exact = !table.quantised && !matrix.quantised && table.tensor.dataType === matrix.tensor.dataType;
+  let differ = 0;
+  let size = 0;
   for (let i = 0; i < SAMPLES; i++) {
     const token = Math.floor((i * vocab) / SAMPLES);
     const dim = (i * 37) % width;
-    const left = await elementBytes(table, token * width + dim, sources);
-    const right = await elementBytes(stored, transposed ? token * width + dim : dim * vocab + token, sources);
-    if (!left || !right || !left.every((byte, b) => byte === right[b])) return false;
+    const left = await number(table, token, dim);
+    const right = await (matrix.transposed ? number(matrix, token, dim) : number(matrix, dim, token));
+    if (exact && left !== right) return false;
+    differ += Math.abs(left - right);
+    size += Math.abs(left);
   }
-  return true;
-}
-
-async function elementBytes(
-  tensor: TensorProto,
-  element: number,
-  sources: ReadonlyMap<string, ByteSource>,
-): Promise<Uint8Array | undefined> {
-  const size = (BITS[tensor.dataType] ?? 0) / 8;
-  if (size < 1) return undefined;
-  if (!isRange(tensor.data)) return tensor.data.subarray(element * size, (element + 1) * size);
-  return sources.get(tensor.data.source)?.read(tensor.data.offset + element * size, size);
+  return size > 0 ? differ < ALIKE * size : differ === 0;
 }

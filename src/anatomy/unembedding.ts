@@ -5,6 +5,7 @@ import { isFixed, isStream, type Shapes } from './axes.ts';
 import type { GraphIndex } from './graph-index.ts';
 import type { Norms } from './norms.ts';
 import { isShaping, nodeName, scaledInput, weightProduct } from './operators.ts';
+import { storedMatrix } from './stored-matrix.ts';
 import { isEmbedding } from './tied.ts';
 
 /** An output with fewer columns than this share of the vocabulary is a classifier. */
@@ -75,7 +76,9 @@ function vocabulary({ index, shapes, inputs }: Found): number {
   if (tokens === undefined) return 0;
   const tables = index.model.graph.nodes.filter(
     (node) =>
-      node.opType === 'Gather' && index.isConstant(node.inputs[0]) && index.source(node.inputs[1]) === tokens,
+      /^Gather(BlockQuantized)?$/.test(node.opType) &&
+      index.isConstant(node.inputs[0]) &&
+      index.source(node.inputs[1]) === tokens,
   );
   return tables.reduce((most, node) => Math.max(most, shapes.known.get(node.inputs[0])?.dims?.[0] ?? 0), 0);
 }
@@ -90,7 +93,8 @@ function findProduct({ index, shapes }: Found, output: string): Product | string
     if (!node) return 'is an input handed on';
     const product = weightProduct(index, node);
     if (product) {
-      const own = node.opType === 'Gemm' ? node.inputs[2] || undefined : undefined;
+      const stored = storedMatrix(index, node, product.input);
+      const own = 'why' in stored ? undefined : stored.bias;
       return { node, input: product.input, bias: own ?? bias, factor };
     }
     const constant = /^(Add|Mul|Div)$/.test(node.opType)
@@ -109,8 +113,8 @@ function findProduct({ index, shapes }: Found, output: string): Product | string
       if (node.opType === 'Tanh' && inner?.opType === 'Div') at = inner.inputs[0];
       else at = node.inputs[0];
     } else if (isShaping(node, node.inputs[0])) at = node.inputs[0];
-    else if (scaledInput(shapes, node) !== undefined)
-      at = scaledInput(shapes, node)!; // a quantised product
+    else if (scaledInput(index, shapes, node) !== undefined)
+      at = scaledInput(index, shapes, node)!; // a quantised product
     else return `comes from ${node.opType}, which is no product with a vocabulary`;
   }
   return 'is too far from a product with a vocabulary';
@@ -122,12 +126,14 @@ async function describe(
   product: Product,
   vocab: number,
 ): Promise<Unembedding | string> {
-  const stored = product.node.inputs[0] === product.input ? index.weight(product.node.inputs[1]) : undefined;
-  const matrix = stored?.tensor.dims.length === 2 ? stored : undefined;
-  const transB = product.node.opType === 'Gemm' && (product.node.attributes.get('transB')?.int ?? 0) === 1;
-  const transposed = matrix !== undefined && matrix.transposed !== transB;
-  const weight: WeightRef | undefined = matrix && { name: matrix.tensor.name, transposed };
-  const tied = matrix !== undefined && (await isEmbedding(index, matrix.tensor, transposed, sources));
+  const stored = storedMatrix(index, product.node, product.input);
+  const matrix = 'why' in stored || stored.dims.length !== 2 ? undefined : stored;
+  const weight: WeightRef | undefined = matrix && {
+    name: matrix.tensor.name,
+    transposed: matrix.transposed,
+    ...(matrix.quantised ? { quantised: matrix.quantised } : {}),
+  };
+  const tied = matrix !== undefined && (await isEmbedding(index, matrix, sources));
 
   const last = blocks.at(-1)?.residPost;
   let { factor } = product;

@@ -1,6 +1,7 @@
 import type { Block, HeadValue } from '../anatomy/anatomy.ts';
 import type { GraphBuilder } from '../onnx/build.ts';
 import type { Node } from '../onnx/model.ts';
+import { dequantisedMatrix } from '../onnx/quantised.ts';
 import type { ElementType } from '../runtime/device.ts';
 import { editPattern } from './edit-pattern.ts';
 import type { Names, Switch } from './names.ts';
@@ -207,7 +208,11 @@ function headResults(
   projection: NonNullable<Block['outputProjection']>,
   types: ValueTypes,
 ): string {
-  let weight = asFloat(body, projection.name, types);
+  const { name, quantised } = projection;
+  const runtimeHeads = (): string => body.op('Slice', [body.op('Shape', [z]), body.ints(1), body.ints(2)]);
+  let weight = quantised
+    ? dequantisedMatrix(body, name, quantised, runtimeHeads())
+    : asFloat(body, name, types);
   if (projection.transposed) weight = body.op('Transpose', [weight], { perm: [1, 0] });
   // The shape comes from z, so that the runtime cannot fold a second copy of the weight when it loads the model.
   const shape = body.op('Shape', [z]);

@@ -3,6 +3,7 @@ import { GraphIndex } from '../anatomy/graph-index.ts';
 import { HeadscopeError } from '../errors.ts';
 import { GraphBuilder, valueInfo } from '../onnx/build.ts';
 import { DataType, type Graph, type Model } from '../onnx/model.ts';
+import { dequantisedMatrix, type Quantised } from '../onnx/quantised.ts';
 
 const none = (): never => {
   throw new HeadscopeError(
@@ -74,6 +75,12 @@ export function frozenUnembeddingModel(model: Model, anatomy: Anatomy): Model {
     const type = anatomy.types.get(name) ?? model.graph.initializers.get(name)?.dataType;
     return type === DataType.float ? name : g.op('Cast', [name], { to: DataType.float });
   };
+  const unpacked = (name: string, quantised: Quantised): string => {
+    const { scale, zero } = quantised;
+    for (const part of [name, scale, ...(typeof zero === 'number' ? [] : [zero.name])])
+      copyConstant(index, g.graph, part);
+    return dequantisedMatrix(g, name, quantised);
+  };
   let x = vectors;
   const norm = end.finalNorm;
   if (norm) {
@@ -84,7 +91,7 @@ export function frozenUnembeddingModel(model: Model, anatomy: Anatomy): Model {
     x = g.op('Div', [centre(vectors), g.op('Sqrt', [g.op('Add', [variance, g.float(norm.epsilon)])])]);
     if (norm.scale) x = g.op('Mul', [x, stored(norm.scale)]);
   }
-  const matrix = stored(weight.name);
+  const matrix = weight.quantised ? unpacked(weight.name, weight.quantised) : stored(weight.name);
   const logits = g.op('MatMul', [
     x,
     weight.transposed ? g.op('Transpose', [matrix], { perm: [1, 0] }) : matrix,

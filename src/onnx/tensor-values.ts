@@ -48,6 +48,15 @@ export function decodeElements(dataType: number, bytes: Uint8Array): Float64Arra
         return word.getFloat32(0);
       });
     }
+    case DataType.uint4:
+    case DataType.int4: {
+      // two to a byte, the lower four bits first
+      const nibbles = Float64Array.from(
+        { length: 2 * bytes.length },
+        (_, i) => (bytes[i >> 1] >> (4 * (i & 1))) & 15,
+      );
+      return dataType === DataType.uint4 ? nibbles : nibbles.map((value) => (value < 8 ? value : value - 16));
+    }
     default:
       return undefined;
   }

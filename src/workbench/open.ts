@@ -6,6 +6,7 @@ import { frozenUnembeddingModel, unembeddingModel } from '../instrument/lens.ts'
 import { canFeed, checkGiven, givenLength, type GivenInputs } from '../instrument/given.ts';
 import { runRequest, toFloat32, type Engine } from '../instrument/run.ts';
 import type { ModelShape, Runner, RowResult } from '../instrument/runner.ts';
+import { dequantisedValues } from '../onnx/quantised.ts';
 import { floatValues } from '../onnx/tensor-values.ts';
 import { writeModel } from '../onnx/write.ts';
 import { DataType, type Model } from '../onnx/model.ts';
@@ -242,8 +243,14 @@ class OutputWeights {
         `W_O of head ${head} in layer ${layer} is not known: there is no such head, or its output projection was not recognised.`,
       );
     }
-    if (this.last?.name !== ref.name)
-      this.last = { name: ref.name, values: await floatValues(tensor, sources) };
+    if (this.last?.name !== ref.name) {
+      const { name, quantised } = ref;
+      const find = (of: string) => model.graph.initializers.get(of);
+      const values = quantised
+        ? await dequantisedValues(name, quantised, find, sources)
+        : await floatValues(tensor, sources);
+      this.last = { name, values };
+    }
     const { values } = this.last;
     const { headDim, dModel, heads } = block;
     const out = new Float32Array(headDim * dModel);

@@ -47,6 +47,15 @@ const matMulNBits: Infer = (node, [a]) => {
   return [{ type: a.type, dims: [...a.dims.slice(0, -1), intAttr(node, 'N', 0)] }];
 };
 
+/** Rows of a table kept in blocks of few bits; two of 4 bits share a byte. */
+const gatherBlocks: Infer = (node, [table, at, scale]) => {
+  if (!table?.dims || !at?.dims || intAttr(node, 'gather_axis', 0) !== 0)
+    return [scale && { type: scale.type }];
+  const pair = table.type === DataType.uint8 && intAttr(node, 'bits', 4) === 4 ? 2 : 1;
+  const width = table.dims.slice(1).map((dim, i, { length }) => (i === length - 1 ? dim * pair : dim));
+  return [{ type: scale?.type ?? DataType.float, dims: [...at.dims, ...width] }];
+};
+
 /** The standard operator: queries with the width of the values, [batch, heads, tokens, head size], or [batch, tokens, heads × head size]. */
 const attention: Infer = (node, [q, , v]) => {
   if (!q?.dims || q.dims.length !== v?.dims?.length) return [q && { type: q.type }];
@@ -71,6 +80,7 @@ export const PRODUCTS: InferTable = {
   FusedGemm: gemm,
   MatMulNBits: matMulNBits,
   MatMulBnb4: matMulNBits,
+  GatherBlockQuantized: gatherBlocks,
   MatMulInteger: withType(matMul, () => DataType.int32),
   MatMulIntegerToFloat: withType(matMul, ([, , scale]) => scale?.type ?? DataType.float),
   DynamicQuantizeMatMul: withType(matMul, ([a]) => a?.type ?? DataType.float),
