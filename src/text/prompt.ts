@@ -81,7 +81,7 @@ export function requireSingleToken(tokenizer: Tokenizer, text: string): number {
 
 function whyNotOne(tokenizer: Tokenizer, text: string): string {
   if (tokenizer.kind === 'token-ids') {
-    return `is not one token id from 0 to ${tokenizer.vocabSize - 1}. This checkpoint has no tokenizer.json: write answers as ids.`;
+    return `is not one token id from 0 to ${tokenizer.vocabSize - 1}. This checkpoint has no tokenizer: write answers as ids.`;
   }
   const unknown = tokenizer.unknownPieces(text);
   if (unknown.length > 0) return 'is not in the vocabulary. Choose an answer that is.';

@@ -35,7 +35,7 @@ function parseId(word: string, index: number, vocabSize: number): number {
   if (!/^\d+$/.test(word)) {
     throw new HeadscopeError(
       'bad-token-ids',
-      `Entry ${index + 1} of the prompt, "${word.slice(0, 40)}", is not a token id. This checkpoint has no tokenizer.json: write ids such as 0 5 17.`,
+      `Entry ${index + 1} of the prompt, "${word.slice(0, 40)}", is not a token id. This checkpoint has no tokenizer: write ids such as 0 5 17.`,
     );
   }
   const id = Number(word);

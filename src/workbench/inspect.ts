@@ -34,7 +34,7 @@ export function inspectDocument({ checkpoint, tokenizer, notes }: OpenCheckpoint
         type: dataTypeName(input.type),
       })),
       outputs: model.graph.outputs.map((output) => output.name),
-      tokenizer: { kind: tokenizer.kind, vocab: tokenizer.vocabSize },
+      tokenizer: { kind: tokenizer.kind, vocab: tokenizer.vocabSize, source: tokenizer.source ?? null },
     },
     blocks: anatomy.blocks.map((block) => ({
       layer: block.layer,

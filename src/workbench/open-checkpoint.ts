@@ -1,7 +1,7 @@
-import { HeadscopeError } from '../errors.ts';
 import type { CheckpointFiles } from '../onnx/source.ts';
 import { tokenIdsTokenizer } from '../text/token-ids.ts';
-import { loadTokenizer, type Tokenizer } from '../text/tokenizer/tokenizer.ts';
+import { loadTokenizerFiles } from '../text/tokenizer/load-files.ts';
+import type { Tokenizer } from '../text/tokenizer/tokenizer.ts';
 import { chooseModelFile, readCheckpoint, type Checkpoint } from './checkpoint.ts';
 import type { OpenModel } from './open.ts';
 
@@ -36,38 +36,37 @@ export async function openCheckpointFiles(
   return { checkpoint, folder, tokenizer, notes };
 }
 
-const MAX_TOKENIZER_BYTES = 256 * 1024 * 1024;
-
-async function readText(folder: CheckpointFiles, name: string): Promise<string | undefined> {
-  const names = await folder.list();
-  if (!names.includes(name)) return undefined;
-  const source = await folder.open(name);
-  if (source.size > MAX_TOKENIZER_BYTES)
-    throw new HeadscopeError(
-      'bad-tokenizer',
-      `${name} has ${source.size} bytes, which is too large for a tokenizer.`,
-    );
-  return new TextDecoder().decode(await source.read(0, source.size));
-}
+/** Below this share of the model's logits, a tokenizer is said to have too few tokens; vocabularies are often padded a little. */
+const FEWEST_TOKENS = 0.75;
 
 async function readTokenizer(
   folder: CheckpointFiles,
   checkpoint: Checkpoint,
 ): Promise<{ tokenizer: Tokenizer; notes: string[] }> {
   const vocab = checkpoint.anatomy.unembedding?.vocab;
-  const json = await readText(folder, 'tokenizer.json');
-  if (json === undefined) {
+  const { tokenizer, notes } = await loadTokenizerFiles(folder);
+  if (tokenizer === undefined) {
     return {
       tokenizer: tokenIdsTokenizer(vocab ?? Number.MAX_SAFE_INTEGER),
-      notes: ['There is no tokenizer.json; prompts are token ids, such as "0 17 4".'],
+      notes:
+        notes.length > 0
+          ? [...notes]
+          : ['There is no tokenizer file; prompts are token ids, such as "0 17 4".'],
     };
   }
-  const tokenizer = loadTokenizer(json, await readText(folder, 'tokenizer_config.json'));
-  const notes: string[] = [];
+  const misfit: string[] = [];
   if (vocab !== undefined && tokenizer.vocabSize > vocab) {
-    notes.push(
+    misfit.push(
       `The tokenizer has ${tokenizer.vocabSize} tokens but the model only ${vocab}: it may belong to another model.`,
     );
+  } else if (vocab !== undefined && tokenizer.vocabSize < FEWEST_TOKENS * vocab) {
+    misfit.push(
+      `The tokenizer has only ${tokenizer.vocabSize} tokens but the model has logits for ${vocab}: it may belong to another model.`,
+    );
   }
-  return { tokenizer, notes };
+  const from =
+    tokenizer.source === 'tokenizer.json' || tokenizer.source === undefined
+      ? []
+      : [`There is no tokenizer.json; the tokenizer was read from ${tokenizer.source}.`];
+  return { tokenizer, notes: [...from, ...notes, ...misfit] };
 }

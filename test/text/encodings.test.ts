@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import { createDecoder } from '../../src/text/tokenizer/decoder.ts';
 import { createNormalizer } from '../../src/text/tokenizer/normalizer.ts';
 import { createPreTokenizer } from '../../src/text/tokenizer/pre-tokenizer.ts';
 import { loadTokenizer } from '../../src/text/tokenizer/tokenizer.ts';
@@ -32,6 +33,7 @@ const FIXTURES = [
   'bpe-unk',
   'bpe-fused-unk',
   'bpe-no-unk',
+  'bpe-prefix',
 ];
 
 function expectExact(tokenizer: Tokenizer, cases: readonly Case[]): void {
@@ -75,6 +77,20 @@ describe('single stages equal those of the reference implementation', () => {
     const normalize = createNormalizer(config);
     expect(stages.texts.map(normalize)).toEqual(texts);
   });
+});
+
+describe('decoders equal those of the reference implementation', () => {
+  const { token_lists: lists, decoders } = readJson<{
+    token_lists: string[][];
+    decoders: [unknown, string[]][];
+  }>('fixtures/stages.json');
+  test.each(decoders.map(([config, texts]) => ({ config, texts, name: JSON.stringify(config) })))(
+    'decoder $name',
+    ({ config, texts }) => {
+      const decode = createDecoder(config, new Set());
+      expect(lists.map((tokens) => decode(tokens).join(''))).toEqual(texts);
+    },
+  );
 });
 
 describe('sample checkpoints get the tokens their reference tensors were computed with', () => {

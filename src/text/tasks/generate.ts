@@ -42,7 +42,7 @@ export function generateTask(
     throw new HeadscopeError('bad-count', `${count} prompts cannot be generated; ask for 1 to 100000.`);
   }
   if (tokenizer.kind === 'token-ids' && kind !== 'induction') {
-    throw new TaskWordsError(kind, 'the checkpoint has no tokenizer.json, so it has no words', []);
+    throw new TaskWordsError(kind, 'the checkpoint has no tokenizer, so it has no words', []);
   }
   const items: PromptItem[] = [];
   const seen = new Set<string>();

@@ -110,9 +110,7 @@ export function checkAddedTokens(tokens: readonly AddedToken[], where: string): 
   for (const { id, content } of tokens) {
     const other = seen.get(id);
     if (other !== undefined && other !== content) {
-      throw badTokenizer(
-        `${where} gives the id ${id} to two added tokens, "${other}" and "${content}"`,
-      );
+      throw badTokenizer(`${where} gives the id ${id} to two added tokens, "${other}" and "${content}"`);
     }
     seen.set(id, content);
   }

@@ -8,6 +8,9 @@ const BYTE_TO_CHAR: readonly string[] = (() => {
   return Array.from({ length: 256 }, (_, b) => String.fromCharCode(printable(b) ? b : next++));
 })();
 
+/** The printable character of a byte. */
+export const byteChar = (byte: number): string => BYTE_TO_CHAR[byte];
+
 const CHAR_TO_BYTE: ReadonlyMap<string, number> = new Map(BYTE_TO_CHAR.map((char, byte) => [char, byte]));
 
 const encoder = new TextEncoder();

@@ -5,6 +5,8 @@ import type { Fields } from './fields.ts';
 export interface Family {
   readonly before?: readonly SpecialName[];
   readonly after?: readonly SpecialName[];
+  /** Whether the mask token takes the white space before it. */
+  readonly maskTakesSpace?: true;
   readonly names?: Readonly<Partial<Record<SpecialName, string>>>;
 }
 
@@ -18,6 +20,7 @@ const BERT: Family = {
 const ROBERTA: Family = {
   before: ['bos'],
   after: ['eos'],
+  maskTakesSpace: true,
   names: { bos: '<s>', eos: '</s>', cls: '<s>', sep: '</s>', unk: '<unk>', pad: '<pad>', mask: '<mask>' },
 };
 const GPT2: Family = { names: { bos: '<|endoftext|>', eos: '<|endoftext|>', unk: '<|endoftext|>' } };
@@ -36,9 +39,9 @@ const FAMILIES: Readonly<Record<string, Family>> = {
   lxmert: BERT,
   retribert: BERT,
   realm: BERT,
-  albert: BERT,
-  bigbird: BERT,
-  rembert: BERT,
+  albert: { ...BERT, maskTakesSpace: true },
+  bigbird: { ...BERT, maskTakesSpace: true },
+  rembert: { ...BERT, maskTakesSpace: true },
   deberta: BERT,
   debertav2: BERT,
   nomicbert: BERT,

@@ -11,6 +11,7 @@ import {
 import type { Fields } from './fields.ts';
 import { compilePattern, matchesAndGaps } from './pattern.ts';
 import { toByteChars } from './byte-level.ts';
+import { unicodeScripts } from './unicode-scripts.ts';
 
 /** A stretch of normalised text that the model encodes by itself. */
 export interface Piece {
@@ -71,6 +72,8 @@ export function createPreTokenizer(
       if ([...delimiter].length !== 1) throw badTokenizer(`${where}.delimiter must be one character`);
       return splitter(compilePattern({ String: delimiter }, `${where}.delimiter`), 'Removed');
     }
+    case 'UnicodeScripts':
+      return unicodeScripts();
     case 'FixedLength':
       return fixedLength(asInteger(fields.length ?? 5, `${where}.length`, 1, 1_000_000));
     default:

@@ -66,7 +66,8 @@ export function readSpecialFiles(
       continue;
     }
     named[name] = text;
-    const lstrip = known?.lstrip ?? stripsBefore(declared);
+    const takesSpace = name === 'mask' && family?.maskTakesSpace === true && typeof declared !== 'object';
+    const lstrip = known?.lstrip ?? (takesSpace || stripsBefore(declared));
     byText.set(text, { ...(known ?? plain(text, id, true)), special: true, normalized: false, lstrip });
   }
   const more = asList(config.additional_special_tokens ?? [], 'additional_special_tokens');

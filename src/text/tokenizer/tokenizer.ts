@@ -26,6 +26,10 @@ export interface Tokenizer {
   /** One more than the highest id. A model may have more logits than that. */
   readonly vocabSize: number;
   readonly specials: SpecialIds;
+  /** The files it was read from, absent when it was made from nothing but text. */
+  readonly source?: string;
+  /** How the checkpoint writes a conversation, if it says. */
+  readonly chat?: ChatTemplate;
   /**
    * Token ids of `text`; with the special tokens that the tokenizer puts around a prompt unless `addSpecialTokens` is false.
    * @throws HeadscopeError `prompt-too-long`; `unknown-token` when a word is not in the vocabulary and there is no unknown token either;
@@ -42,6 +46,12 @@ export interface Tokenizer {
   isSpecial(id: number): boolean;
   /** The id of the vocabulary entry that is spelled exactly so: `<bos>`, `ĠMary`, `##ing`. */
   idOf(token: string): number | undefined;
+}
+
+/** A Jinja template and the texts of the special tokens that it may name (`bos_token`, …). */
+export interface ChatTemplate {
+  readonly source: string;
+  readonly specialTexts: Readonly<Record<string, string>>;
 }
 
 /** Prompts above this many characters are refused: no model here has a context that long. */
@@ -106,11 +116,7 @@ export function jsonParts(file: Fields, where: string): TokenizerParts {
     normalize: createNormalizer(file.normalizer, `${where} normalizer`),
     preTokenize: createPreTokenizer(file.pre_tokenizer, `${where} pre_tokenizer`),
     template: createSpecialTemplate(file.post_processor, `${where} post_processor`),
-    decode: createDecoder(
-      file.decoder,
-      new Set(added.map((token) => token.content)),
-      `${where} decoder`,
-    ),
+    decode: createDecoder(file.decoder, new Set(added.map((token) => token.content)), `${where} decoder`),
     style: tokenStyle(file),
   };
 }

@@ -1,6 +1,7 @@
 import { asFields, asText, badTokenizer, flag } from './fields.ts';
 import type { Fields } from './fields.ts';
 import type { Family, FamilyFound } from './family.ts';
+import { CLIP_PATTERN, QWEN_PATTERN } from './published-patterns.ts';
 
 /** A description in the form of a tokenizer.json, and the family it was made for. */
 export interface Described {
@@ -10,14 +11,6 @@ export interface Described {
 }
 
 const BYTE_LEVEL_DECODER = { type: 'ByteLevel' };
-
-/** The pattern of Qwen 2 (tokenization_qwen2.py in Hugging Face transformers). */
-const QWEN2_PATTERN =
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-
-/** The pattern of CLIP (simple_tokenizer.py). */
-const CLIP_PATTERN =
-  "<\\|startoftext\\|>|<\\|endoftext\\|>|'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+";
 
 const regex = (source: string, behavior: string, invert: boolean): Fields => ({
   type: 'Split',
@@ -39,9 +32,7 @@ export function describeMerges(
   const name = found.name ?? guessMergesFamily(vocab);
   const notes: string[] = [];
   const has = (token: string): boolean => Object.hasOwn(vocab, token);
-  const merges = mergesText
-    .split(/\r?\n/)
-    .filter((line) => line.trim() !== '' && !line.startsWith('#version'));
+  const merges = mergesText.split(/\r?\n/).filter((line) => line !== '' && !line.startsWith('#version'));
   const model = { type: 'BPE', vocab, merges };
   if (name === 'clip') {
     const spaces = { type: 'Replace', pattern: { Regex: '\\s+' }, content: ' ' };
@@ -93,7 +84,7 @@ export function describeMerges(
       pre_tokenizer: isQwen
         ? {
             type: 'Sequence',
-            pretokenizers: [regex(QWEN2_PATTERN, 'Isolated', false), { ...byteLevel, use_regex: false }],
+            pretokenizers: [regex(QWEN_PATTERN, 'Isolated', false), { ...byteLevel, use_regex: false }],
           }
         : byteLevel,
       decoder: BYTE_LEVEL_DECODER,
@@ -105,6 +96,7 @@ export function describeMerges(
 const ROBERTA_FAMILY: Family = {
   before: ['bos'],
   after: ['eos'],
+  maskTakesSpace: true,
   names: { bos: '<s>', eos: '</s>', unk: '<unk>', pad: '<pad>', mask: '<mask>' },
 };
 const CLIP_FAMILY: Family = {
@@ -157,11 +149,7 @@ export function describeWordPieces(text: string, config: Fields, found: FamilyFo
     family: found.family ?? BERT_FAMILY,
     notes,
     file: {
-      normalizer: BERT_NORMALIZER(
-        lowercase,
-        flag(config, 'tokenize_chinese_chars', where, true),
-        accents,
-      ),
+      normalizer: BERT_NORMALIZER(lowercase, flag(config, 'tokenize_chinese_chars', where, true), accents),
       pre_tokenizer: { type: 'BertPreTokenizer' },
       decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
       model: { type: 'WordPiece', vocab, unk_token: unkToken, max_input_chars_per_word: 100 },

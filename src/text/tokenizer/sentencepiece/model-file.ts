@@ -127,11 +127,7 @@ function readPiece(cursor: Cursor, end: number): { text: string; score: number; 
 }
 
 /** Walks the fields up to `end`; `read` returns false for what is to be skipped. `valueEnd` is where a field of wire type 2 ends. */
-function eachField(
-  cursor: Cursor,
-  end: number,
-  read: (field: Field, valueEnd: number) => boolean,
-): void {
+function eachField(cursor: Cursor, end: number, read: (field: Field, valueEnd: number) => boolean): void {
   while (cursor.position < end) {
     const tag = cursor.varint();
     const field = { number: Math.floor(tag / 8), wire: tag % 8 };

@@ -19,7 +19,9 @@ const KINDS = { unigram: 'unigram', bpe: 'bpe', word: 'wordlevel', char: 'char' 
 
 /** How a SentencePiece model splits normalised text (unigram_model.cc, bpe_model.cc, word_model.cc, char_model.cc). */
 export function sentencePieceModel(file: SentencePieceFile): PieceModel {
-  const matched = file.pieces.filter(({ use }) => use === 'normal' || use === 'user-defined' || use === 'unused');
+  const matched = file.pieces.filter(
+    ({ use }) => use === 'normal' || use === 'user-defined' || use === 'unused',
+  );
   const textsOf = (wanted: string): string[] =>
     file.pieces.filter(({ use }) => use === wanted).map(({ text }) => text);
   const pieces: Pieces = {
@@ -76,7 +78,10 @@ function splitter(file: SentencePieceFile, pieces: Pieces): (text: string) => st
   }
 }
 
-function unigram({ pieces: all }: SentencePieceFile, { scoreOf, userDefined, unused }: Pieces): (text: string) => string[] {
+function unigram(
+  { pieces: all }: SentencePieceFile,
+  { scoreOf, userDefined, unused }: Pieces,
+): (text: string) => string[] {
   const normal = all.filter(({ use }) => use === 'normal').map(({ score }) => score);
   const highest = normal.reduce((most, score) => Math.max(most, score), HIGHEST_AT_LEAST);
   const lowest = normal.reduce((least, score) => Math.min(least, score), Infinity);
