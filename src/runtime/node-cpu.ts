@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { HeadscopeError } from '../errors.ts';
 import type { Device, RunnableModel, Session } from './device.ts';
 import { runtimeError, wrapSession } from './ort-session.ts';
+import { roundingOptions } from './rounding.ts';
 
 type Ort = typeof import('onnxruntime-node');
 
@@ -23,9 +24,9 @@ function load(): Ort {
 function sessionOptions(
   provider: 'cpu' | 'webgpu',
   threads: number | undefined,
-  folder: string | undefined,
+  { folder, graph }: RunnableModel,
 ): object {
-  const extra: Record<string, Record<string, string>> = { session: {} };
+  const extra: Record<string, Record<string, string>> = { session: { ...roundingOptions(graph) } };
   if (folder !== undefined) extra.session.model_external_initializers_file_folder_path = folder;
   return {
     executionProviders: [provider],
@@ -54,7 +55,7 @@ export function nodeDevice(kind: 'cpu' | 'webgpu', options: { threads?: number }
       try {
         session = await ort.InferenceSession.create(
           model.graph,
-          sessionOptions(kind, options.threads, model.folder),
+          sessionOptions(kind, options.threads, model),
         );
       } catch (cause) {
         throw runtimeError('load-failed', cause);

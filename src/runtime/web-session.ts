@@ -1,6 +1,7 @@
 import { HeadscopeError } from '../errors.ts';
 import type { RunnableModel, Session } from './device.ts';
 import { runtimeError, wrapSession } from './ort-session.ts';
+import { roundingOptions } from './rounding.ts';
 
 export type OrtWeb = typeof import('onnxruntime-web');
 
@@ -42,6 +43,7 @@ export async function createWebSession(
       executionProviders: [provider === 'wasm' ? provider : { ...provider, ...forced }],
       externalData,
       logSeverityLevel: 4,
+      extra: { session: roundingOptions(model.graph) },
     });
     return wrapSession(
       session,

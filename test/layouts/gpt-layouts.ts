@@ -194,7 +194,12 @@ export const GPT_LAYOUTS: Readonly<Record<string, { parts: Partial<GptParts>; wh
 
 /** The bytes of ioi-4l in one of the layouts. */
 export function writeGpt(name: string, model: GptWeights): Uint8Array {
-  const { parts: own, whole = plainModel } = GPT_LAYOUTS[name];
+  const { parts, whole } = GPT_LAYOUTS[name];
+  return writeParts(parts, model, whole);
+}
+
+/** The bytes of a model with the weights of ioi-4l whose parts are written in a way of their own. */
+export function writeParts(own: Partial<GptParts>, model: GptWeights, whole = plainModel): Uint8Array {
   const parts: GptParts = { ...PLAIN, ...own };
   const g = new GraphBuilder({ opset: parts.opset });
   const logits = whole(g, parts.inputs(g), model, parts);

@@ -1,0 +1,151 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { runAll, type Row, type RowResult } from '../../src/instrument/runner.ts';
+import { readGolden } from '../helpers/golden.ts';
+import { openFolder, type Opened } from '../helpers/models.ts';
+import { maxAbs } from '../helpers/numbers.ts';
+import { FormatRows, roundedUp } from './formats.ts';
+import { writeParts } from './gpt-layouts.ts';
+import { linearIn, NUMBER_FORMATS, type NumberFormat } from './number-formats.ts';
+import { gptWeights, transposed, type GptLayer, type GptWeights, type Weight } from './weights.ts';
+
+/*
+ * ioi-4l with its matrices in fewer bits. What a tap reports is compared with a float32 model whose weights are what the stored numbers stand
+ * for, worked out here; the difference to the model as it was trained is what the format costs, not an error.
+ */
+
+const SITES = ['pattern', 'z', 'result', 'resid_pre', 'resid_post'] as const;
+
+/** What rounding activations to 8 bits may do to a tap, and what the order of additions may. */
+const tolerance = (name: string): number => (name.includes('int8') ? 5 : 1e-3);
+
+const pair = (format: NumberFormat, [weight, bias]: readonly [Weight, Weight]): [Weight, Weight] => [
+  format.rounded(weight),
+  bias,
+];
+
+const layer = (format: NumberFormat, of: GptLayer): GptLayer => ({
+  ...of,
+  qkv: pair(format, of.qkv),
+  out: pair(format, of.out),
+  up: pair(format, of.up),
+  down: pair(format, of.down),
+});
+
+/** The float32 model that the numbers of a format stand for; words are looked up as they were. */
+function roundedModel(format: NumberFormat, model: GptWeights): Uint8Array {
+  const words = format.rounded(transposed(model.words));
+  return writeParts(
+    { unembed: (g, x) => g.op('MatMul', [x, g.constant(words.data, words.dims)]) },
+    {
+      ...model,
+      layers: model.layers.map((each) => layer(format, each)),
+    },
+  );
+}
+
+async function opened(bytes: Uint8Array, use: (model: Opened) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'formats-'));
+  writeFileSync(path.join(folder, 'model.onnx'), bytes);
+  const model = await openFolder(folder);
+  try {
+    await use(model);
+  } finally {
+    await model.closeAll();
+    rmSync(folder, { recursive: true });
+  }
+}
+
+async function capture({ runner }: Opened, row: Row): Promise<RowResult> {
+  const [result] = await runAll(runner, {
+    rows: [row],
+    taps: SITES.map((site) => ({ site })),
+    logits: 'all',
+  });
+  return result;
+}
+
+describe('ioi-4l in fewer bits', async () => {
+  const golden = readGolden('ioi-4l');
+  const weights = await gptWeights();
+  const ids = golden.prompts[0];
+  const table = new FormatRows('Number formats', [
+    'weights and activations',
+    'found',
+    'taps against the same numbers in float32',
+    'logits against the trained model',
+    'instrumented against unedited',
+  ]);
+  afterAll(() => table.check());
+
+  it.each(Object.entries(NUMBER_FORMATS))('%s', async (name, format) => {
+    const wanted: { row?: RowResult; unembedded?: Float32Array } = {};
+    const vectors = { dims: [ids.length, weights.d], data: golden.tensor('p0.resid.4').data };
+    await opened(roundedModel(format, weights), async (model) => {
+      wanted.row = await capture(model, { ids });
+      wanted.unembedded = (await model.runner.unembedFrozen(vectors, vectors)).data;
+    });
+    const bytes = writeParts(
+      {
+        opset: 21,
+        ...format.parts,
+        linear: linearIn(format),
+        unembed: (g, x, { words }) => format.product(g, x, transposed(words)),
+      },
+      weights,
+    );
+    await opened(bytes, async (model) => {
+      const { anatomy } = model.checkpoint;
+      expect(anatomy.unrecognised).toEqual([]);
+      expect(anatomy.unembedding?.tied).toBe(true);
+      expect(
+        anatomy.blocks.map(({ heads, headDim, causal, norm, mlp }) => [
+          heads,
+          headDim,
+          causal,
+          norm,
+          mlp?.activation,
+        ]),
+      ).toEqual(Array(4).fill([8, 16, true, 'pre', 'gelu_new']));
+      const row = await capture(model, { ids });
+      let error = 0;
+      for (let l = 0; l < 4; l++) {
+        const { data } = format.rounded(weights.layers[l].out[0]);
+        for (const head of [0, 5]) {
+          const own = await model.runner.outputWeights(l, head);
+          expect(own.dims).toEqual([16, 128]);
+          expect(maxAbs(own.data, data.subarray(head * 16 * 128, (head + 1) * 16 * 128))).toBeLessThan(1e-6);
+          expect(resultError(row, l, head, own.data)).toBeLessThan(1e-4);
+        }
+        for (const site of SITES)
+          error = Math.max(error, maxAbs(row.tap(site, l).data, wanted.row!.tap(site, l).data));
+      }
+      expect(error).toBeLessThan(tolerance(name));
+      const unembedded = await model.runner.unembedFrozen(vectors, vectors);
+      expect(maxAbs(unembedded.data, wanted.unembedded!)).toBeLessThan(1e-3);
+      const cost = maxAbs(row.logits, golden.tensor('p0.logits').data);
+      const { maxAbs: measured } = model.measured!;
+      table.add(name, 'everything', roundedUp(error), roundedUp(cost), roundedUp(measured));
+      console.log(
+        `${name}: taps ${error.toExponential(1)}, cost ${cost.toExponential(1)}, instrumented ${measured.toExponential(1)}`,
+      );
+    });
+  });
+});
+
+/** How far a head's result is from its z times its own W_O [headDim × dModel]. */
+function resultError(row: RowResult, l: number, head: number, weight: Float32Array): number {
+  const [z, result] = [row.tap('z', l), row.tap('result', l)];
+  const [, tokens, width] = z.dims;
+  const d = result.dims[2];
+  let largest = 0;
+  for (let t = 0; t < tokens; t++)
+    for (let j = 0; j < d; j++) {
+      let sum = 0;
+      for (let i = 0; i < width; i++) sum += z.data[(head * tokens + t) * width + i] * weight[i * d + j];
+      largest = Math.max(largest, Math.abs(sum - result.data[(head * tokens + t) * d + j]));
+    }
+  return largest;
+}

@@ -1,0 +1,327 @@
+import type { GraphBuilder } from '../../src/onnx/build.ts';
+import { DataType } from '../../src/onnx/model.ts';
+import { causalBias, softmax, store, tokensOf, type GptParts } from './gpt-parts.ts';
+import { transposed, type Weight } from './weights.ts';
+
+/** One way to keep a matrix in fewer bits. */
+export interface NumberFormat {
+  /** x · w, [.., in] to [.., out]. */
+  readonly product: (g: GraphBuilder, x: string, weight: Weight) => string;
+  /** What the stored numbers stand for. */
+  readonly rounded: (weight: Weight) => Weight;
+  /** Parts of the model that are written in a way of their own. */
+  readonly parts?: Partial<GptParts>;
+}
+
+const MS = 'com.microsoft';
+
+/** Stores bytes as a tensor of any element type. */
+export function put(g: GraphBuilder, dataType: number, dims: readonly number[], data: Uint8Array): string {
+  const name = g.unique('weight');
+  g.graph.initializers.set(name, { name, dims: [...dims], dataType, data });
+  return name;
+}
+
+const bytesOf = (array: { buffer: ArrayBufferLike; byteOffset: number; byteLength: number }): Uint8Array =>
+  new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+const clamp = (x: number, low: number, high: number): number => Math.min(high, Math.max(low, x));
+
+interface Integers {
+  readonly numbers: Float64Array;
+  /** One for all or one for each column. */
+  readonly scales: Float32Array;
+  readonly zero: number;
+}
+
+/** Integers from `low` to `low` + 255, symmetric or with a zero point. */
+function integers(
+  { dims: [, columns], data }: Weight,
+  options: { perColumn: boolean; signed: boolean },
+): Integers {
+  const { perColumn, signed } = options;
+  const count = perColumn ? columns : 1;
+  const groups = Array.from({ length: count }, () => [0, 0]);
+  data.forEach((x, i) => {
+    const group = groups[perColumn ? i % columns : 0];
+    group[0] = Math.min(group[0], x);
+    group[1] = Math.max(group[1], x);
+  });
+  const zero = signed ? 0 : Math.round((-groups[0][0] * 255) / (groups[0][1] - groups[0][0]));
+  const scales = Float32Array.from(groups, ([low, high]) =>
+    signed ? Math.max(-low, high) / 127 : (high - low) / 255,
+  );
+  const numbers = Float64Array.from(data, (x, i) => {
+    const q = Math.round(x / scales[perColumn ? i % columns : 0]) + zero;
+    return signed ? clamp(q, -127, 127) : clamp(q, 0, 255);
+  });
+  return { numbers, scales, zero };
+}
+
+function roundedIntegers(weight: Weight, options: { perColumn: boolean; signed: boolean }): Weight {
+  const { numbers, scales, zero } = integers(weight, options);
+  const columns = weight.dims[1];
+  const data = Float32Array.from(numbers, (q, i) => (q - zero) * scales[options.perColumn ? i % columns : 0]);
+  return { dims: weight.dims, data };
+}
+
+/** The integers with their scale and zero point as tensors. */
+function storeIntegers(
+  g: GraphBuilder,
+  weight: Weight,
+  options: { perColumn: boolean; signed: boolean },
+): { b: string; scale: string; zero: string } {
+  const { numbers, scales, zero } = integers(weight, options);
+  const type = options.signed ? DataType.int8 : DataType.uint8;
+  const array = options.signed ? Int8Array.from(numbers) : Uint8Array.from(numbers);
+  const dims = options.perColumn ? [scales.length] : [];
+  return {
+    b: put(g, type, weight.dims, bytesOf(array)),
+    scale: put(g, DataType.float, dims, bytesOf(scales)),
+    zero: put(g, type, dims, new Uint8Array(scales.length).fill(zero)),
+  };
+}
+
+const whole = { perColumn: false, signed: false };
+const perColumn = { perColumn: true, signed: true };
+
+/** What ONNX Runtime's dynamic quantisation writes. */
+const dynamic = (options: typeof whole): NumberFormat => ({
+  product(g, x, weight) {
+    const { b, scale, zero } = storeIntegers(g, weight, options);
+    const [a, aScale, aZero] = g.ops('DynamicQuantizeLinear', [x], {}, 3);
+    const product = g.op('MatMulInteger', [a, b, aZero, zero]);
+    return g.op('Mul', [g.op('Cast', [product], { to: DataType.float }), g.op('Mul', [aScale, scale])]);
+  },
+  rounded: (weight) => roundedIntegers(weight, options),
+});
+
+/** An activation within ±`range` rounded to 8 bits and back. */
+export function roundTrip(g: GraphBuilder, x: string, range = 16): string {
+  const scale = g.float(range / 128);
+  const zero = put(g, DataType.uint8, [], Uint8Array.of(128));
+  return g.op('DequantizeLinear', [g.op('QuantizeLinear', [x, scale, zero]), scale, zero]);
+}
+
+/** Attention with every value on its way rounded, as static quantisation of all products leaves it. */
+const roundedAttention: GptParts['attention'] = (g, x, layer, { heads, d, headDim }, { linear }) => {
+  const parts = g.ops('Split', [linear(g, x, layer.qkv)], { axis: -1, num_outputs: 3 }, 3);
+  const [q, k, v] = parts.map((part) =>
+    roundTrip(
+      g,
+      g.op('Transpose', [g.op('Reshape', [part, g.ints(0, 0, heads, headDim)])], { perm: [0, 2, 1, 3] }),
+    ),
+  );
+  const product = roundTrip(g, g.op('MatMul', [q, g.op('Transpose', [k], { perm: [0, 1, 3, 2] })]), 128);
+  const scores = g.op('Div', [product, g.float(Math.sqrt(headDim))]);
+  const pattern = softmax(g, g.op('Add', [scores, causalBias(g, tokensOf(g, x))]));
+  const z = roundTrip(g, g.op('MatMul', [roundTrip(g, pattern, 1.01), v]));
+  const joined = g.op('Reshape', [g.op('Transpose', [z], { perm: [0, 2, 1, 3] }), g.ints(0, 0, d)]);
+  return linear(g, joined, layer.out);
+};
+
+/** The bits of bfloat16: float32 cut in half, rounded to the nearest even. */
+function bfloat(x: number): number {
+  const bits = new Uint32Array(Float32Array.of(x).buffer)[0];
+  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+}
+
+export function halfBits(x: number): number {
+  const sign = x < 0 || Object.is(x, -0) ? 0x8000 : 0;
+  const size = Math.min(Math.abs(x), 65504);
+  if (size < 2 ** -25) return sign;
+  const exponent = Math.max(-14, Math.floor(Math.log2(size)));
+  const fraction = Math.round((size / 2 ** exponent) * 1024); // 1024 … 2048, less when subnormal
+  return sign | (exponent === -14 && fraction < 1024 ? fraction : ((exponent + 14) << 10) + fraction);
+}
+
+const fromHalf = (bits: number): number => {
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  const size = exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15);
+  return bits & 0x8000 ? -size : size;
+};
+
+/** Weights of 16 bits made float32 on the way to the product. */
+const halved = (type: number, bits: (x: number) => number, back: (bits: number) => number): NumberFormat => ({
+  product(g, x, { dims, data }) {
+    const stored = put(g, type, dims, bytesOf(Uint16Array.from(data, bits)));
+    return g.op('MatMul', [x, g.op('Cast', [stored], { to: DataType.float })]);
+  },
+  rounded: ({ dims, data }) => ({ dims, data: data.map((x) => back(bits(x))) }),
+});
+
+interface Blocks {
+  readonly numbers: number[][];
+  readonly scales: number[];
+  readonly zeros: number[];
+}
+
+/** Columns of a matrix [in, out] in blocks of `size` numbers of `bits` bits, out × blocks. */
+function inBlocks(weight: Weight, size: number, bits: number, withZero: boolean): Blocks {
+  const { data, dims } = transposed(weight);
+  const most = 2 ** bits - 1;
+  const middle = 2 ** (bits - 1);
+  const blocks: Blocks = { numbers: [], scales: [], zeros: [] };
+  for (let row = 0; row < dims[0]; row++) {
+    for (let from = 0; from < dims[1]; from += size) {
+      const block = data.subarray(row * dims[1] + from, row * dims[1] + Math.min(from + size, dims[1]));
+      const [low, high] = [Math.min(0, ...block), Math.max(0, ...block)];
+      const scale = Math.fround(withZero ? (high - low) / most : Math.max(-low, high) / (middle - 1));
+      const zero = withZero ? Math.round(-low / scale) : middle;
+      blocks.scales.push(scale);
+      blocks.zeros.push(zero);
+      const padded = [...block, ...Array<number>(size - block.length).fill(0)];
+      blocks.numbers.push(padded.map((x) => clamp(Math.round(x / scale) + zero, 0, most)));
+    }
+  }
+  return blocks;
+}
+
+/** Two numbers of 4 bits to a byte, the first in the lower half. */
+const packed = (numbers: readonly number[]): Uint8Array =>
+  Uint8Array.from(
+    { length: Math.ceil(numbers.length / 2) },
+    (_, i) => numbers[2 * i] | ((numbers[2 * i + 1] ?? 0) << 4),
+  );
+
+const nBits = (size: number, bits: 4 | 8, withZero: boolean): NumberFormat => ({
+  product(g, x, weight) {
+    const [K, N] = weight.dims;
+    const { numbers, scales, zeros } = inBlocks(weight, size, bits, withZero);
+    const count = Math.ceil(K / size);
+    const pack = bits === 4 ? packed : (values: readonly number[]) => Uint8Array.from(values);
+    const data = put(g, DataType.uint8, [N, count, (size * bits) / 8], pack(numbers.flat()));
+    const scale = put(g, DataType.float, [N * count], bytesOf(Float32Array.from(scales)));
+    const perRow = Array.from({ length: N }, (_, row) => pack(zeros.slice(row * count, (row + 1) * count)));
+    const zero = withZero ? [put(g, DataType.uint8, [perRow.length * perRow[0].length], join(perRow))] : [];
+    return g.op('MatMulNBits', [x, data, scale, ...zero], { K, N, bits, block_size: size }, undefined, MS);
+  },
+  rounded(weight) {
+    const { numbers, scales, zeros } = inBlocks(weight, size, bits, withZero);
+    const [K, N] = weight.dims;
+    const count = Math.ceil(K / size);
+    const data = new Float32Array(K * N);
+    numbers.forEach((block, at) =>
+      block.forEach((q, i) => {
+        const k = (at % count) * size + i;
+        if (k < K) data[k * N + Math.floor(at / count)] = (q - zeros[at]) * scales[at];
+      }),
+    );
+    return { dims: weight.dims, data };
+  },
+});
+
+const join = (parts: readonly Uint8Array[]): Uint8Array =>
+  Uint8Array.from(parts.flatMap((part) => [...part]));
+
+/** The quantiles of a normal distribution that NF4 rounds to (Dettmers et al. 2023, appendix E). */
+const NF4 = [
+  -1, -0.6961928, -0.52507305, -0.3949175, -0.28444138, -0.18477343, -0.09105004, 0, 0.0795803, 0.1609302,
+  0.2461123, 0.33791524, 0.44070983, 0.562617, 0.72295684, 1,
+];
+
+const FP4_HALF = [0, 0.0052083333, 2 / 3, 1, 1 / 3, 1 / 2, 1 / 6, 1 / 4];
+const FP4 = [...FP4_HALF, ...FP4_HALF.map((x) => -x)];
+
+function levelled(
+  weight: Weight,
+  size: number,
+  levels: readonly number[],
+): { numbers: number[]; scales: number[] } {
+  const { data } = transposed(weight);
+  const scales: number[] = [];
+  const numbers: number[] = [];
+  for (let from = 0; from < data.length; from += size) {
+    const block = data.subarray(from, from + size);
+    const scale = Math.max(...block.map(Math.abs));
+    scales.push(scale);
+    for (const x of block) {
+      const away = levels.map((level) => Math.abs(level - x / scale));
+      numbers.push(away.indexOf(Math.min(...away)));
+    }
+  }
+  return { numbers, scales };
+}
+
+const bnb4 = (quantType: 0 | 1, size: number): NumberFormat => ({
+  product(g, x, weight) {
+    const [K, N] = weight.dims;
+    const { numbers, scales } = levelled(weight, size, [FP4, NF4][quantType]);
+    // the first number of a byte is in its upper half
+    const swapped = numbers.map((_, i) => numbers[i ^ 1]);
+    const data = put(g, DataType.uint8, [numbers.length / 2], packed(swapped));
+    const scale = put(g, DataType.float, [scales.length], bytesOf(Float32Array.from(scales)));
+    const attributes = { K, N, block_size: size, quant_type: quantType };
+    return g.op('MatMulBnb4', [x, data, scale], attributes, undefined, MS);
+  },
+  rounded(weight) {
+    const levels = [FP4, NF4][quantType];
+    const { numbers, scales } = levelled(weight, size, levels);
+    const [K, N] = weight.dims;
+    const data = Float32Array.from(numbers, (q, i) => levels[q] * scales[Math.floor(i / size)]);
+    return transposed({ dims: [N, K], data });
+  },
+});
+
+/** Ways to keep weights in fewer bits, by what a person calls them. */
+export const NUMBER_FORMATS: Readonly<Record<string, NumberFormat>> = {
+  'int8 dynamic, one scale for a matrix (DynamicQuantizeLinear, MatMulInteger)': dynamic(whole),
+  'int8 dynamic, a scale for each column': dynamic(perColumn),
+  'int8 dynamic, DynamicQuantizeMatMul': {
+    product(g, x, weight) {
+      const { b, scale, zero } = storeIntegers(g, weight, perColumn);
+      return g.op('DynamicQuantizeMatMul', [x, b, scale, zero], {}, undefined, MS);
+    },
+    rounded: (weight) => roundedIntegers(weight, perColumn),
+  },
+  'int8 dynamic, MatMulIntegerToFloat': {
+    product(g, x, weight) {
+      const { b, scale, zero } = storeIntegers(g, weight, whole);
+      const [a, aScale, aZero] = g.ops('DynamicQuantizeLinear', [x], {}, 3);
+      return g.op('MatMulIntegerToFloat', [a, b, aScale, scale, aZero, zero], {}, undefined, MS);
+    },
+    rounded: (weight) => roundedIntegers(weight, whole),
+  },
+  'int8 static, QDQ around every MatMul, one scale for a matrix': {
+    parts: { attention: roundedAttention },
+    product(g, x, weight) {
+      const { b, scale, zero } = storeIntegers(g, weight, whole);
+      return g.op('MatMul', [roundTrip(g, x), g.op('DequantizeLinear', [b, scale, zero])]);
+    },
+    rounded: (weight) => roundedIntegers(weight, whole),
+  },
+  'int8 static, QDQ around Gemm, a scale for each row of [out, in]': {
+    product(g, x, weight) {
+      const { b, scale, zero } = storeIntegers(g, weight, perColumn);
+      const turned = g.graph.initializers.get(b)!;
+      const [K, N] = weight.dims;
+      const data = Uint8Array.from(
+        { length: K * N },
+        (_, i) => (turned.data as Uint8Array)[(i % K) * N + Math.floor(i / K)],
+      );
+      g.graph.initializers.set(b, { ...turned, dims: [N, K], data });
+      const flat = g.op('Reshape', [roundTrip(g, x), g.ints(-1, K)]);
+      const matrix = g.op('DequantizeLinear', [b, scale, zero], { axis: 0 });
+      const product = g.op('Gemm', [flat, matrix], { transB: 1 });
+      const lead = g.op('Slice', [g.op('Shape', [x]), g.ints(0), g.ints(2)]);
+      return g.op('Reshape', [product, g.op('Concat', [lead, g.ints(N)], { axis: 0 })]);
+    },
+    rounded: (weight) => roundedIntegers(weight, perColumn),
+  },
+  'float16 weights, Cast to float32': halved(DataType.float16, halfBits, fromHalf),
+  'bfloat16 weights, Cast to float32': halved(DataType.bfloat16, bfloat, (bits) => {
+    return new Float32Array(Uint32Array.of(bits << 16).buffer)[0];
+  }),
+  'MatMulNBits, 4 bits in blocks of 32': nBits(32, 4, false),
+  'MatMulNBits, 4 bits in blocks of 16 with zero points': nBits(16, 4, true),
+  'MatMulNBits, 4 bits in one block of 128 with a zero point': nBits(128, 4, true),
+  'MatMulNBits, 8 bits in blocks of 32 with zero points': nBits(32, 8, true),
+  'MatMulBnb4, NF4 in blocks of 64': bnb4(1, 64),
+  'MatMulBnb4, FP4 in blocks of 64': bnb4(0, 64),
+};
+
+/** A linear layer with its matrix in a format and its bias in float32. */
+export const linearIn =
+  ({ product }: NumberFormat) =>
+  (g: GraphBuilder, x: string, [weight, bias]: readonly [Weight, Weight]): string =>
+    g.op('Add', [product(g, x, weight), store(g, bias)]);
