@@ -7,6 +7,7 @@ import { parseJson } from './json-file.ts';
 import { readSentencePieceFile } from './sentencepiece/model-file.ts';
 import { loadSentencePiece } from './sentencepiece/load.ts';
 import { familyTemplate, readSpecialFiles } from './special-files.ts';
+import type { SpecialFiles } from './special-files.ts';
 import { looksLikeRanks, tiktokenParts } from './tiktoken.ts';
 import { assembleTokenizer, guarded, jsonParts } from './tokenizer.ts';
 import type { ChatTemplate, Tokenizer, TokenizerParts } from './tokenizer.ts';
@@ -55,7 +56,10 @@ export async function loadTokenizerFiles(folder: CheckpointFiles): Promise<Loade
   if (loaded === undefined) return { tokenizer: undefined, notes: [] };
   if (loaded.parts === undefined) return { tokenizer: undefined, notes: loaded.notes };
   const { parts } = loaded;
-  const tokenizer = guarded(parts.where, () => assembleTokenizer(parts, config));
+  const named = Object.fromEntries(
+    Object.entries(loaded.named ?? {}).map(([name, text]) => [`${name}_token`, text]),
+  );
+  const tokenizer = guarded(parts.where, () => assembleTokenizer(parts, { ...named, ...config }));
   const chat = await chatTemplate(files, config);
   const missing = [...new Set(loaded.missing)];
   return {
@@ -79,6 +83,8 @@ interface Read {
   /** Undefined when the files are of a kind that is not read. */
   readonly parts: TokenizerParts | undefined;
   readonly notes: readonly string[];
+  /** Special tokens by name, where the class says so. */
+  readonly named?: SpecialFiles['named'];
   /** Special tokens without an id. */
   readonly missing: readonly string[];
 }
@@ -144,6 +150,7 @@ function fromDescription(
       template: familyTemplate(config, family, specials),
     },
     notes,
+    named: specials.named,
     missing: specials.missing,
   };
 }

@@ -2,6 +2,7 @@ import type { Family, FamilyFound } from '../family.ts';
 import { badTokenizer } from '../fields.ts';
 import type { Fields } from '../fields.ts';
 import { readSpecialFiles } from '../special-files.ts';
+import type { SpecialFiles } from '../special-files.ts';
 import type { TokenizerParts } from '../tokenizer.ts';
 import { fairseqNumbering, hasFairseqPieces } from './fairseq.ts';
 import type { SentencePieceFile } from './model-file.ts';
@@ -22,7 +23,12 @@ export async function loadSentencePiece(
   config: Fields,
   addedTokens: Fields,
   found: FamilyFound,
-): Promise<{ parts: TokenizerParts; notes: string[]; missing: readonly string[] }> {
+): Promise<{
+  parts: TokenizerParts;
+  notes: string[];
+  named: SpecialFiles['named'];
+  missing: readonly string[];
+}> {
   const file = await readSentencePieceFile(bytes, name);
   const plain = sentencePieceModel(file);
   const isFairseq =
@@ -54,6 +60,7 @@ export async function loadSentencePiece(
   return {
     parts: sentencePieceParts(file, model, name, config, family, specials),
     notes,
+    named: specials.named,
     missing: specials.missing,
   };
 }
