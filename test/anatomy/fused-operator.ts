@@ -33,6 +33,12 @@ export const int32s = (dims: readonly number[], ...values: number[]): Tensor => 
   data: Int32Array.from(values),
 });
 
+export const int64s = (dims: readonly number[], ...values: number[]): Tensor => ({
+  type: 'int64',
+  dims,
+  data: BigInt64Array.from(values, BigInt),
+});
+
 /** A model that is one fused operator. */
 export function modelOf({
   opType,

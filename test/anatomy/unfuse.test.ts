@@ -7,6 +7,7 @@ import {
   floats,
   fusedAgainstParts,
   int32s,
+  int64s,
   modelOf,
   runFused,
   runParts,
@@ -155,6 +156,24 @@ const groupQuery: Record<string, Case> = {
     attributes: gqa,
     outputs: three,
   },
+  'a sink per head': {
+    opType: 'GroupQueryAttention',
+    inputs: [...separate(), ...empty(), ...lengths(), null, null, null, null, floats(4)],
+    attributes: gqa,
+    outputs: three,
+  },
+  'smooth softmax and a soft-cap': {
+    opType: 'GroupQueryAttention',
+    inputs: [...separate(), ...empty(), ...lengths()],
+    attributes: { ...gqa, smooth_softmax: 1, softcap: { float: 2 } },
+    outputs: three,
+  },
+  'packed inputs with rotary positions and a local window': {
+    opType: 'GroupQueryAttention',
+    inputs: [floats(B, T, 8 * G), null, null, ...empty(), ...lengths(), ...angles()],
+    attributes: { ...gqa, do_rotary: 1, local_window_size: 3 },
+    outputs: three,
+  },
   'a cache of three tokens and one new': {
     opType: 'GroupQueryAttention',
     inputs: [
@@ -254,6 +273,25 @@ const standard: Record<string, Case> = {
     inputs: [perHead(), perHead(), perHead(), null, floats(B, H, 4, W), floats(B, H, 4, W)],
     attributes: { is_causal: 1 },
     outputs: three,
+  },
+  ...Object.fromEntries(
+    ['the product', 'the capped scores', 'the masked scores', 'the pattern'].map(
+      (stage, mode): [string, Case] => [
+        `${stage} given out`,
+        {
+          ...onnx,
+          inputs: [perHead(), perHead(), perHead(), floats(T, T)],
+          attributes: { qk_matmul_output_mode: mode, softcap: { float: 3 } },
+          outputs: ['float32', null, null, 'float32'],
+        },
+      ],
+    ),
+  ),
+  'keys padded to a fixed number, opset 24': {
+    ...onnx,
+    opset: 24,
+    inputs: [perHead(), perHead(), perHead(), null, null, null, int64s([B], 3, 5)],
+    stored: [0, 1, 2, 6],
   },
   'a soft-cap and a mask': {
     ...onnx,
@@ -373,10 +411,10 @@ describe('what is not understood stays as it was', () => {
   };
 
   it('names the reason', () => {
-    const sinks = [...separate(), ...empty(), ...lengths(), null, null, null, null, floats(4)];
-    expect(kept({ opType: 'GroupQueryAttention', inputs: sinks, attributes: gqa, outputs: three })).toContain(
-      'sink',
-    );
+    const fewBits = [...separate(), ...empty(), ...lengths(), null, null, null, null, null, floats(1)];
+    expect(
+      kept({ opType: 'GroupQueryAttention', inputs: fewBits, attributes: gqa, outputs: three }),
+    ).toContain('cache in few bits');
     const index = [...qkv(), null, int32s([3 * B + 2], ...Array<number>(8).fill(0))];
     expect(kept({ opType: 'MultiHeadAttention', inputs: index, attributes: mha, outputs: one })).toContain(
       'mask of [8]',

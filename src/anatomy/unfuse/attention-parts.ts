@@ -21,7 +21,14 @@ export interface Parts {
   readonly causal: boolean;
   /** A query sees this many keys, itself included; all when absent. */
   readonly window?: number;
+  /** A score for no key at all: zero for every head, or one stored for each, [heads]. */
+  readonly sink?: 'zero' | { readonly perHead: string };
+  /** A name for the scores at one stage, which the model reads; a mask of later tokens belongs to 'masked'. */
+  readonly shown?: { readonly stage: Stage; readonly output: string };
 }
+
+/** q·k with its scale, with masks added, with its soft-cap, after the softmax. */
+export type Stage = 'product' | 'masked' | 'capped' | 'pattern';
 
 /** [batch, tokens, heads × width] → [batch, heads, tokens, width] */
 export function splitHeads(g: GraphBuilder, value: string, heads: number): string {
@@ -75,19 +82,44 @@ function forbidden(g: GraphBuilder, q: string, k: string, window: number | undef
  * @returns z, [batch, heads, queries, width]
  */
 export function attend(g: GraphBuilder, parts: Parts): string {
-  const { q, heads, kvHeads, type } = parts;
+  const { q, heads, kvHeads, type, shown } = parts;
+  const show = (stage: Stage, value: string): void => {
+    if (shown?.stage === stage) g.op('Identity', [value], {}, shown.output);
+  };
   const k = repeatHeads(g, parts.k, heads, kvHeads);
   const v = repeatHeads(g, parts.v, heads, kvHeads);
   let scores = g.op('MatMul', [q, g.op('Transpose', [k], { perm: [0, 1, 3, 2] })]);
   scores = g.op('Mul', [scores, numberAs(g, parts.scale, type)]);
+  show('product', scores);
   if (parts.softcap) {
     const cap = numberAs(g, parts.softcap, type);
     scores = g.op('Mul', [g.op('Tanh', [g.op('Div', [scores, cap])]), cap]);
   }
+  show('capped', scores);
   for (const bias of parts.bias ?? []) scores = g.op('Add', [scores, bias]);
   if (parts.causal)
     scores = g.op('Where', [forbidden(g, q, k, parts.window), numberAs(g, lowest(type), type), scores]);
-  return g.op('MatMul', [g.op('Softmax', [scores], { axis: -1 }), v]);
+  show('masked', scores);
+  const pattern = parts.sink
+    ? withSink(g, scores, parts.sink, parts)
+    : g.op('Softmax', [scores], { axis: -1 });
+  show('pattern', pattern);
+  return g.op('MatMul', [pattern, v]);
+}
+
+/** Softmax over the keys and one score more, which takes part of the attention and is then left out. */
+function withSink(
+  g: GraphBuilder,
+  scores: string,
+  sink: NonNullable<Parts['sink']>,
+  { heads, type }: Parts,
+): string {
+  const perHead =
+    sink === 'zero' ? numberAs(g, 0, type) : g.op('Reshape', [sink.perHead, g.ints(1, heads, 1, 1)]);
+  const lead = g.op('Slice', [g.op('Shape', [scores]), g.ints(0), g.ints(3)]);
+  const column = g.op('Expand', [perHead, g.op('Concat', [lead, g.ints(1)], { axis: 0 })]);
+  const all = g.op('Softmax', [g.op('Concat', [scores, column], { axis: -1 })], { axis: -1 });
+  return g.op('Slice', [all, g.ints(0), g.ints(-1), g.ints(3)]);
 }
 
 /** A mask of ones and zeros as something to add to scores: `filter` where it is 0. */

@@ -1,13 +1,13 @@
 import type { GraphBuilder } from '../../onnx/build.ts';
 import { DataType, type Node } from '../../onnx/model.ts';
-import { attend, joinHeads, joinPast, splitHeads } from './attention-parts.ts';
+import { attend, joinHeads, joinPast, splitHeads, type Parts } from './attention-parts.ts';
 import { rotate } from './rotary.ts';
 import { floatOf, inputsOf, intOf, type Rule, type RuleContext } from './rule.ts';
 
 /**
  * com.microsoft.GroupQueryAttention
  * (https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GroupQueryAttention) for a whole prompt without
- * a cache, or with one that grows by concatenation: separate or packed inputs, rotary positions, a local window, soft-cap and an additive bias.
+ * a cache, or with one that grows by concatenation: separate or packed inputs, rotary positions, a local window, soft-cap, sinks and an additive bias.
  * Padding on the right needs no mask, since later tokens are not seen; `seqlens_k` is not looked at.
  */
 export const groupQueryAttention: Rule = {
@@ -35,6 +35,7 @@ export const groupQueryAttention: Rule = {
       softcap: floatOf(node, 'softcap', 0),
       bias: node.inputs[10] ? [node.inputs[10]] : [],
       causal: intOf(node, 'causal', 1) === 1,
+      sink: sinkOf(node),
       window: intOf(node, 'local_window_size', -1) > 0 ? intOf(node, 'local_window_size', -1) : undefined,
     });
     joinHeads(g, z, node.outputs[0]);
@@ -44,10 +45,19 @@ export const groupQueryAttention: Rule = {
 
 function unsupported(node: Node): string | undefined {
   if (node.outputs[3]) return 'it also gives out its scores';
-  if (node.inputs.slice(11).some(Boolean) || intOf(node, 'smooth_softmax', 0) === 1)
-    return 'it uses sink logits, a quantised cache or norms of its own, which are not understood yet';
+  if (
+    node.inputs.slice(12).some(Boolean) ||
+    (node.attributes.get('k_quant_type')?.string ?? 'NONE') !== 'NONE'
+  )
+    return 'it keeps its cache in few bits or norms queries and keys itself';
   if (intOf(node, 'sliding_window_cache', 0) === 1) return 'it keeps a cache as long as its window';
   return undefined;
+}
+
+/** Softmax may count one score more, that belongs to no key. */
+function sinkOf(node: Node): Parts['sink'] {
+  if (node.inputs[11]) return { perHead: node.inputs[11] };
+  return intOf(node, 'smooth_softmax', 0) === 1 ? 'zero' : undefined;
 }
 
 interface Heads {

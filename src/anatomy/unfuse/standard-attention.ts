@@ -1,10 +1,11 @@
 import { DataType } from '../../onnx/model.ts';
-import { attend, joinHeads, joinPast, splitHeads } from './attention-parts.ts';
+import type { GraphBuilder } from '../../onnx/build.ts';
+import { attend, joinHeads, joinPast, splitHeads, type Stage } from './attention-parts.ts';
 import { floatOf, inputsOf, intOf, lowest, numberAs, type Rule, type RuleContext } from './rule.ts';
 
 /**
  * Attention of ONNX itself, from opset 23 on (https://onnx.ai/onnx/operators/onnx__Attention.html): heads on an axis of their own or side
- * by side, grouped keys and values, masks of truths or numbers, and a cache.
+ * by side, grouped keys and values, masks of truths or numbers, padded keys, and a cache.
  */
 export const standardAttention: Rule = {
   opType: 'Attention',
@@ -12,8 +13,6 @@ export const standardAttention: Rule = {
   rewrite(node, context) {
     const { g, known } = context;
     const [q, k, v, mask, pastKey, pastValue, realKeys] = inputsOf(node);
-    if (realKeys !== undefined) return 'its keys are padded to a fixed number';
-    if (node.outputs[3]) return 'it also gives out its scores';
     const dims = (name: string | undefined): readonly number[] | undefined =>
       name === undefined ? undefined : known.get(name)?.dims;
     const [queries, keys] = [dims(q), dims(k)];
@@ -30,6 +29,7 @@ export const standardAttention: Rule = {
     const past = dims(pastKey)?.[2] ?? 0;
     const bias = mask === undefined ? [] : maskAsBias(context, mask, type, past + keys[apart ? 2 : 1]);
     if (typeof bias === 'string') return bias;
+    if (realKeys !== undefined) bias.push(paddedKeys(g, realKeys, allKeys, type));
     const z = attend(g, {
       q: split(q, heads),
       k: allKeys,
@@ -41,12 +41,26 @@ export const standardAttention: Rule = {
       bias,
       softcap: floatOf(node, 'softcap', 0),
       causal: intOf(node, 'is_causal', 0) === 1,
+      shown: node.outputs[3]
+        ? { stage: STAGES[intOf(node, 'qk_matmul_output_mode', 0)], output: node.outputs[3] }
+        : undefined,
     });
     if (apart) g.op('Identity', [z], {}, node.outputs[0]);
     else joinHeads(g, z, node.outputs[0]);
     return undefined;
   },
 };
+
+/** What the operator gives out as its fourth output, by qk_matmul_output_mode; ONNX Runtime caps before it masks. */
+const STAGES: readonly Stage[] = ['product', 'capped', 'masked', 'pattern'];
+
+/** Forbids the keys behind the first `counts` of each prompt, [batch]. */
+function paddedKeys(g: GraphBuilder, counts: string, keys: string, type: number): string {
+  const length = g.op('Gather', [g.op('Shape', [keys]), g.int(2)], { axis: 0 });
+  const positions = g.op('Range', [g.int(0), length, g.int(1)]);
+  const real = g.op('Less', [positions, g.axes('Unsqueeze', counts, [1, 2, 3])]);
+  return g.op('Where', [real, numberAs(g, 0, type), numberAs(g, lowest(type), type)]);
+}
 
 /** What a mask adds to the scores, or why it is not understood. */
 function maskAsBias({ g, known }: RuleContext, mask: string, type: number, keys: number): string[] | string {
