@@ -9,8 +9,8 @@ import { inRepository } from '../helpers/models.ts';
 
 const FILE = inRepository('docs/formats.md');
 
-/** The next power of ten, so that a figure is the same on every machine. */
-export const roundedUp = (error: number): string => (error === 0 ? '0' : `1e${Math.ceil(Math.log10(error))}`);
+/** The next power of ten, so that a figure is the same on every machine; below 1e-6 machines differ. */
+export const roundedUp = (error: number): string => `1e${Math.ceil(Math.log10(Math.max(error, 1e-6)))}`;
 
 /** Rows of one table of docs/formats.md. */
 export class FormatRows {

@@ -1,4 +1,5 @@
 import { GraphBuilder } from '../../src/onnx/build.ts';
+import type { Model } from '../../src/onnx/model.ts';
 import { writeModel } from '../../src/onnx/write.ts';
 import { causalBias, normOp, PLAIN, softmax, store, tokensOf, type GptParts } from './gpt-parts.ts';
 import { columns, transposed, type GptLayer, type GptWeights, type Weight } from './weights.ts';
@@ -199,12 +200,17 @@ export function writeGpt(name: string, model: GptWeights): Uint8Array {
 }
 
 /** The bytes of a model with the weights of ioi-4l whose parts are written in a way of their own. */
-export function writeParts(own: Partial<GptParts>, model: GptWeights, whole = plainModel): Uint8Array {
+export function writeParts(
+  own: Partial<GptParts>,
+  model: GptWeights,
+  whole = plainModel,
+  finish: (model: Model) => Model = (same) => same,
+): Uint8Array {
   const parts: GptParts = { ...PLAIN, ...own };
   const g = new GraphBuilder({ opset: parts.opset });
   const logits = whole(g, parts.inputs(g), model, parts);
   g.output(logits, 'float32', ['batch', 'sequence', model.vocab], 'logits');
   const out = g.model();
   out.opsets.set('com.microsoft', 1);
-  return writeModel(out);
+  return writeModel(finish(out));
 }

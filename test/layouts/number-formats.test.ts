@@ -19,7 +19,8 @@ import { gptWeights, transposed, type GptLayer, type GptWeights, type Weight } f
 const SITES = ['pattern', 'z', 'result', 'resid_pre', 'resid_post'] as const;
 
 /** What rounding activations to 8 bits may do to a tap, and what the order of additions may. */
-const tolerance = (name: string): number => (name.includes('int8') ? 5 : 1e-3);
+const tolerance = (name: string): number =>
+  name.includes('int8') ? 5 : name.includes('throughout') ? 0.1 : 1e-3;
 
 const pair = (format: NumberFormat, [weight, bias]: readonly [Weight, Weight]): [Weight, Weight] => [
   format.rounded(weight),
@@ -95,6 +96,8 @@ describe('ioi-4l in fewer bits', async () => {
         unembed: (g, x, { words }) => format.product(g, x, transposed(words)),
       },
       weights,
+      undefined,
+      format.finish,
     );
     await opened(bytes, async (model) => {
       const { anatomy } = model.checkpoint;
@@ -124,7 +127,9 @@ describe('ioi-4l in fewer bits', async () => {
       }
       expect(error).toBeLessThan(tolerance(name));
       const unembedded = await model.runner.unembedFrozen(vectors, vectors);
-      expect(maxAbs(unembedded.data, wanted.unembedded!)).toBeLessThan(1e-3);
+      expect(maxAbs(unembedded.data, wanted.unembedded!)).toBeLessThan(
+        name.includes('throughout') ? 0.05 : 1e-3,
+      );
       const cost = maxAbs(row.logits, golden.tensor('p0.logits').data);
       const { maxAbs: measured } = model.measured!;
       table.add(name, 'everything', roundedUp(error), roundedUp(cost), roundedUp(measured));

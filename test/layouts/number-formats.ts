@@ -1,5 +1,5 @@
-import type { GraphBuilder } from '../../src/onnx/build.ts';
-import { DataType } from '../../src/onnx/model.ts';
+import { attribute, valueInfo, type GraphBuilder } from '../../src/onnx/build.ts';
+import { DataType, type Model, type TensorProto } from '../../src/onnx/model.ts';
 import { causalBias, softmax, store, tokensOf, type GptParts } from './gpt-parts.ts';
 import { transposed, type Weight } from './weights.ts';
 
@@ -11,6 +11,8 @@ export interface NumberFormat {
   readonly rounded: (weight: Weight) => Weight;
   /** Parts of the model that are written in a way of their own. */
   readonly parts?: Partial<GptParts>;
+  /** Changes the finished model. */
+  readonly finish?: (model: Model) => Model;
 }
 
 const MS = 'com.microsoft';
@@ -119,6 +121,16 @@ const roundedAttention: GptParts['attention'] = (g, x, layer, { heads, d, headDi
   return linear(g, joined, layer.out);
 };
 
+/** Projection and attention in one operator of integers. */
+const integerAttention: GptParts['attention'] = (g, x, layer, { heads }, { linear }) => {
+  const [a, aScale, aZero] = g.ops('DynamicQuantizeLinear', [x], {}, 3);
+  const [weight, bias] = layer.qkv;
+  const { b, scale, zero } = storeIntegers(g, weight, whole);
+  const inputs = [a, b, store(g, bias), aScale, scale, '', aZero, zero];
+  const z = g.op('QAttention', inputs, { num_heads: heads, unidirectional: 1 }, undefined, MS);
+  return linear(g, z, layer.out);
+};
+
 /** The bits of bfloat16: float32 cut in half, rounded to the nearest even. */
 function bfloat(x: number): number {
   const bits = new Uint32Array(Float32Array.of(x).buffer)[0];
@@ -149,6 +161,24 @@ const halved = (type: number, bits: (x: number) => number, back: (bits: number) 
   },
   rounded: ({ dims, data }) => ({ dims, data: data.map((x) => back(bits(x))) }),
 });
+
+/** Everything in half precision, weights and activations, as converters to float16 leave a model. */
+function halfThroughout(model: Model): Model {
+  const half = (tensor: TensorProto): TensorProto => {
+    if (tensor.dataType !== DataType.float) return tensor;
+    const { buffer, byteOffset, byteLength } = (tensor.data as Uint8Array).slice();
+    const data = bytesOf(Uint16Array.from(new Float32Array(buffer, byteOffset, byteLength / 4), halfBits));
+    return { ...tensor, dataType: DataType.float16, data };
+  };
+  const initializers = new Map([...model.graph.initializers].map(([name, tensor]) => [name, half(tensor)]));
+  const nodes = model.graph.nodes.map((node) =>
+    node.opType === 'Cast' && node.attributes.get('to')?.int === DataType.float
+      ? { ...node, attributes: new Map([['to', attribute('to', DataType.float16)]]) }
+      : node,
+  );
+  const outputs = model.graph.outputs.map(({ name }) => valueInfo(name, 'float16'));
+  return { ...model, graph: { ...model.graph, initializers, nodes, outputs } };
+}
 
 interface Blocks {
   readonly numbers: number[][];
@@ -282,6 +312,7 @@ export const NUMBER_FORMATS: Readonly<Record<string, NumberFormat>> = {
     },
     rounded: (weight) => roundedIntegers(weight, whole),
   },
+  'int8 dynamic, QAttention': { ...dynamic(whole), parts: { attention: integerAttention } },
   'int8 static, QDQ around every MatMul, one scale for a matrix': {
     parts: { attention: roundedAttention },
     product(g, x, weight) {
@@ -309,6 +340,11 @@ export const NUMBER_FORMATS: Readonly<Record<string, NumberFormat>> = {
     rounded: (weight) => roundedIntegers(weight, perColumn),
   },
   'float16 weights, Cast to float32': halved(DataType.float16, halfBits, fromHalf),
+  'float16 throughout': {
+    product: (g, x, weight) => g.op('MatMul', [x, store(g, weight)]),
+    rounded: ({ dims, data }) => ({ dims, data: data.map((x) => fromHalf(halfBits(x))) }),
+    finish: halfThroughout,
+  },
   'bfloat16 weights, Cast to float32': halved(DataType.bfloat16, bfloat, (bits) => {
     return new Float32Array(Uint32Array.of(bits << 16).buffer)[0];
   }),
