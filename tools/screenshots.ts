@@ -63,7 +63,7 @@ const SCENES: readonly Scene[] = [
         await page.getByLabel(field).press('Tab');
       }
       await page.getByRole('button', { name: 'Find the circuit' }).click();
-      await page.getByTestId('circuit-result').waitFor({ timeout: 300_000 });
+      await page.getByTestId('circuit-result').waitFor({ timeout: 120_000 });
       await app.settled();
     },
   },
