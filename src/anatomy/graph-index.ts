@@ -55,8 +55,9 @@ export class GraphIndex {
         /^Gather(BlockQuantized)?$/.test(node.opType) &&
         this.fixed.has(node.inputs[0]) &&
         !this.fixed.has(node.inputs[1]);
+      const seen = node.opType === 'Conv' && !this.fixed.has(node.inputs[0]); // of a picture or sound
       const isText =
-        lookup || (!SHAPE_ONLY.has(node.opType) && [...used].some((name) => this.text.has(name)));
+        lookup || seen || (!SHAPE_ONLY.has(node.opType) && [...used].some((name) => this.text.has(name)));
       for (const output of node.outputs) {
         if (!output) continue;
         this.producers.set(output, node);

@@ -1,5 +1,6 @@
 import { DataType, type ValueInfo } from '../onnx/model.ts';
 import type { FixedSizes, InputRole } from './anatomy.ts';
+import { convolvedSizes } from './convolved-inputs.ts';
 import type { GraphIndex } from './graph-index.ts';
 import { joinedAxis, usesOf, type Use } from './input-uses.ts';
 
@@ -87,7 +88,8 @@ export function readInputs(index: GraphIndex): InputRole[] {
         dims: (input.dims ?? []).map((dim) => (typeof dim === 'number' ? dim : 1)),
       };
     }
-    return { role: 'unknown', ...base, dims: input.dims, measures: measuresOf(input, axes) };
+    const measures = (tokens ? undefined : convolvedSizes(index, input)?.sizes) ?? measuresOf(input, axes);
+    return { role: 'unknown', ...base, dims: input.dims, measures };
   });
 }
 

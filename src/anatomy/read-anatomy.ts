@@ -10,6 +10,7 @@ import { findHeadValue } from './head-values.ts';
 import { readFixedSizes, readInputs } from './inputs.ts';
 import { blockKind } from './kind.ts';
 import { readCausality } from './mask.ts';
+import { readPositions } from './positions.ts';
 import { Norms } from './norms.ts';
 import { nodeName, OPAQUE_ATTENTION } from './operators.ts';
 import { findOutputProjection } from './output-projection.ts';
@@ -35,7 +36,9 @@ export async function readAnatomy(
 ): Promise<Anatomy> {
   const index = new GraphIndex(model);
   const inputs = readInputs(index);
-  const fixed = readFixedSizes(index, inputs);
+  const exported = readFixedSizes(index, inputs);
+  const positions = exported.tokens ?? readPositions(model, inputs, exported);
+  const fixed = positions === undefined ? exported : { ...exported, tokens: positions };
   const shapes = new Shapes(model, inputs, fixed);
   const unrecognised: Unrecognised[] = [];
   const softmaxes = model.graph.nodes.filter((node) => node.opType === 'Softmax');

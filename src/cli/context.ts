@@ -1,7 +1,11 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { HeadscopeError } from '../errors.ts';
+import type { GivenInputs } from '../instrument/given.ts';
+import { readNpy } from '../report/read-npy.ts';
+import type { Tensor } from '../runtime/device.ts';
 import { parsePromptSet } from '../text/prompt-set.ts';
 import { resolvePrompt, resolvePromptSet, type ResolvedPrompt } from '../text/resolve.ts';
+import { idsWithoutText } from '../workbench/predict.ts';
 import { chooseDevice, openWorkbench, type Workbench, type WorkbenchOnDisk } from '../workbench/workbench.ts';
 import { createOutput, printable, type Output } from './output.ts';
 
@@ -12,6 +16,45 @@ export interface CommonOptions {
   readonly seed: number;
   readonly json?: boolean;
   readonly quiet?: boolean;
+  /** `name=file.npy`, one for each input nobody can guess. */
+  readonly input?: readonly string[];
+  /** The text that an encoder reads. */
+  readonly source?: string;
+}
+
+/** Arrays larger than this are not read. */
+const MAX_ARRAY_BYTES = 1024 * 1024 * 1024;
+
+/**
+ * Reads the arrays of --input.
+ * @throws HeadscopeError `bad-option`, `missing-file`, `bad-array`
+ */
+export async function readInputFiles(options: CommonOptions): Promise<GivenInputs> {
+  const inputs: Record<string, Tensor> = {};
+  for (const text of options.input ?? []) {
+    const at = text.indexOf('=');
+    if (at < 1)
+      throw new HeadscopeError('bad-option', `--input wants name=file.npy, not ${JSON.stringify(text)}.`);
+    const file = text.slice(at + 1);
+    try {
+      const { size } = await stat(file);
+      if (size > MAX_ARRAY_BYTES)
+        throw new HeadscopeError('bad-array', `${file} is larger than 1 GB, which no input is.`);
+      inputs[text.slice(0, at)] = readNpy(await readFile(file), file);
+    } catch (cause) {
+      if (cause instanceof HeadscopeError) throw cause;
+      const { code } = cause as NodeJS.ErrnoException;
+      throw new HeadscopeError(
+        'missing-file',
+        `The array ${file} cannot be read (${code}). Check the path.`,
+        2,
+        {
+          cause,
+        },
+      );
+    }
+  }
+  return inputs;
 }
 
 /** Opens a checkpoint on the chosen device, runs the command, and closes everything whatever happens. */
@@ -21,7 +64,9 @@ export async function withWorkbench(
   command: (workbench: WorkbenchOnDisk, output: Output) => Promise<void>,
 ): Promise<void> {
   const output = createOutput(options);
-  const workbench = await openWorkbench(target, await chooseDevice(options.device, options.threads));
+  const inputs = await readInputFiles(options);
+  const device = await chooseDevice(options.device, options.threads);
+  const workbench = await openWorkbench(target, device, { inputs, source: options.source });
   try {
     for (const note of workbench.notes) output.note(`note: ${printable(note)}`);
     const { measured } = workbench.opened;
@@ -72,12 +117,17 @@ export async function readPrompts(
   return prompts;
 }
 
-/** The prompts of --prompt or --prompts; exactly one of them is needed. */
+/** The prompts of --prompt or --prompts; exactly one of them is needed, unless the model can do without. */
 export async function promptsFrom(
   options: { prompt?: string; prompts?: string },
   workbench: Workbench,
   output: Output,
 ): Promise<ResolvedPrompt[]> {
+  const ids = idsWithoutText(workbench);
+  if (ids && (options.prompt ?? '') === '' && options.prompts === undefined) {
+    const item = { prompt: '' };
+    return [{ item, ids, aligned: false, answers: [], distractors: [], choices: [], unknown: [] }];
+  }
   if ((options.prompt === undefined) === (options.prompts === undefined)) {
     throw new HeadscopeError('bad-option', 'Give either --prompt "text" or --prompts set.jsonl.');
   }

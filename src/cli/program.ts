@@ -23,6 +23,8 @@ const later =
   async (target: string, options: O): Promise<void> =>
     (await load())(target, options);
 
+const files = (file: string, before: string[] | undefined): string[] => [...(before ?? []), file];
+
 function command(name: string, description: string, parent: Command = program): Command {
   return parent
     .command(name)
@@ -31,6 +33,12 @@ function command(name: string, description: string, parent: Command = program): 
     .option('--device <name>', 'auto, cpu, wasm or webgpu', 'auto')
     .option('--threads <n>', 'threads of the runtime', parseNumber('threads', 1, 1024, true))
     .option('--seed <n>', 'seed of everything random', parseNumber('seed', 0, 2 ** 31 - 1, true), 0)
+    .option(
+      '--input <name=file.npy>',
+      'an array for an input that nobody can guess; may be given several times',
+      files,
+    )
+    .option('--source <text>', 'the text that an encoder reads, for a decoder that attends to it')
     .option('--json', 'print one JSON document')
     .option('--quiet', 'no notes and no progress')
     .option('--debug', 'show a stack trace when something fails');
@@ -113,8 +121,6 @@ command('var', 'VAR: redistribution of attention into a focus span', calibrate)
   .option('--summ <x>', 'least attention on the span', parseNumber('summ', 0, 1))
   .option('--p <x>', 'share of its attention that a sink keeps', parseNumber('p', 0, 1))
   .action(later(async () => (await import('./commands/calibrate.ts')).calibrateVar));
-
-const files = (file: string, before: string[] | undefined): string[] => [...(before ?? []), file];
 
 command('report', 'every analysis into a folder: report.html, report.json, tables, figures, arrays')
   .option(

@@ -40,11 +40,12 @@ export function givenLength(
 }
 
 /**
- * Checks tensors against the inputs they are for.
+ * Fits tensors to the inputs they are for: other numbers of the same kind become the type wanted, and a missing axis of prompts is added.
  * @throws HeadscopeError `bad-input` when there is no such input, or when its shape or type is another
  */
-export function checkGiven(anatomy: Anatomy, given: GivenInputs): void {
-  for (const [name, tensor] of Object.entries(given)) {
+export function fitGiven(anatomy: Anatomy, given: GivenInputs): GivenInputs {
+  const fitted: Record<string, Tensor> = {};
+  for (const [name, raw] of Object.entries(given)) {
     const input = unknownInputs(anatomy).find((one) => one.name === name);
     if (!input) {
       const wanted = unknownInputs(anatomy).map((one) => `${one.name} ${shapeText(one.dims)}`);
@@ -54,6 +55,9 @@ export function checkGiven(anatomy: Anatomy, given: GivenInputs): void {
       );
     }
     const measures = input.measures ?? [];
+    const lacksBatch = measures[0] === 'batch' && raw.dims.length === measures.length - 1;
+    const tensor = converted(lacksBatch ? { ...raw, dims: [1, ...raw.dims] } : raw, dataTypeName(input.type));
+    fitted[name] = tensor;
     const fits =
       tensor.dims.length === measures.length &&
       tensor.dims.every((dim, i) => {
@@ -71,6 +75,24 @@ export function checkGiven(anatomy: Anatomy, given: GivenInputs): void {
         `${name} was given as ${tensor.type}, but the model wants ${dataTypeName(input.type)}.`,
       );
   }
+  checkLengths(anatomy, fitted);
+  return fitted;
+}
+
+/** The same numbers in another type, where that loses nothing that matters; else as it is. */
+function converted(tensor: Tensor, type: string): Tensor {
+  const { data } = tensor;
+  if (tensor.type === type) return tensor;
+  const float = tensor.type === 'float64' || tensor.type === 'float32';
+  if (type === 'float32' && (float || tensor.type === 'uint8'))
+    return { ...tensor, type, data: Float32Array.from(data as Float64Array | Uint8Array) };
+  if (float || tensor.type === 'float16') return tensor;
+  if (type === 'int64') return { ...tensor, type, data: BigInt64Array.from(data as Int32Array, BigInt) };
+  if (type === 'int32') return { ...tensor, type, data: Int32Array.from(data as Int32Array, Number) };
+  return tensor;
+}
+
+function checkLengths(anatomy: Anatomy, given: GivenInputs): void {
   for (const measure of ['source', 'tokens'] as const) {
     const lengths = new Map<number, string>();
     for (const { name, measures } of unknownInputs(anatomy)) {

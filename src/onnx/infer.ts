@@ -3,6 +3,7 @@ import { isShape, isSmall, type InferTable, type Known } from './infer/known.ts'
 import { MAKING } from './infer/making.ts';
 import { MOVING } from './infer/moving.ts';
 import { PRODUCTS } from './infer/products.ts';
+import { WINDOWS } from './infer/windows.ts';
 import { REDUCE } from './infer/reduce.ts';
 import { SCATTER } from './infer/scatter.ts';
 import { knownConstants } from './infer/stored.ts';
@@ -20,6 +21,7 @@ const OPERATORS: InferTable = {
   ...SCATTER,
   ...MAKING,
   ...PRODUCTS,
+  ...WINDOWS,
   ...WHOLE,
 };
 

@@ -1,4 +1,6 @@
 import type { Anatomy } from '../anatomy/anatomy.ts';
+import { convolvedSizes } from '../anatomy/convolved-inputs.ts';
+import { GraphIndex } from '../anatomy/graph-index.ts';
 import { readAnatomy } from '../anatomy/read-anatomy.ts';
 import { unfuse } from '../anatomy/unfuse/unfuse.ts';
 import { HeadscopeError } from '../errors.ts';
@@ -59,20 +61,42 @@ export async function chooseModelFile(files: CheckpointFiles): Promise<string> {
   );
 }
 
+/** The shapes of inputs that the file leaves open, by name: what will be fed to a model whose sizes nothing else tells. */
+export type InputShapes = Readonly<Record<string, readonly number[]>>;
+
+/** The model with the sizes of its pictures or sounds set. The first axis, of prompts, stays open. */
+function withShapes(model: Model, shapes: InputShapes): Model {
+  const index = new GraphIndex(model);
+  const inputs = model.graph.inputs.map((input) => {
+    const shape = Object.hasOwn(shapes, input.name) ? shapes[input.name] : undefined;
+    const known = shape && convolvedSizes(index, input);
+    if (!shape || !known?.guessed) return input;
+    const given = shape.length === known.sizes.length - 1 ? [1, ...shape] : shape;
+    return {
+      ...input,
+      dims: input.dims?.map((dim, i) => (i > 0 && typeof dim !== 'number' ? given[i] : dim)),
+    };
+  });
+  return { ...model, graph: { ...model.graph, inputs } };
+}
+
 /**
  * Reads a checkpoint's graph, checks it and finds its heads. Reads a few hundred kB, whatever the size of the weights.
  *
+ * @param shapes of inputs that the file leaves open
  * @throws HeadscopeError `bad-onnx`, `bad-graph`, `bad-external-data`, `outside-folder`, `missing-file`
  */
 export async function readCheckpoint(
   name: string,
   files: CheckpointFiles,
   file: string,
+  shapes: InputShapes = {},
 ): Promise<Checkpoint> {
   const source = await files.open(file);
-  const original = await readModel(source);
-  hoistLargeConstants(original);
-  checkModel(original);
+  const read = await readModel(source);
+  hoistLargeConstants(read);
+  checkModel(read);
+  const original = Object.keys(shapes).length ? withShapes(read, shapes) : read;
   const external = await resolveExternalData(original, files);
   const sources = new Map([[source.name, source], ...external]);
   const { model, nodes } = unfuse(original);

@@ -32,6 +32,7 @@ export function inspectDocument({ checkpoint, tokenizer, notes }: OpenCheckpoint
         name: input.name,
         role: input.role,
         type: dataTypeName(input.type),
+        ...(input.role === 'unknown' ? { shape: input.measures ?? null } : {}),
       })),
       outputs: model.graph.outputs.map((output) => output.name),
       tokenizer: { kind: tokenizer.kind, vocab: tokenizer.vocabSize, source: tokenizer.source ?? null },

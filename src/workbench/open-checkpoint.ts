@@ -2,7 +2,7 @@ import type { CheckpointFiles } from '../onnx/source.ts';
 import { tokenIdsTokenizer } from '../text/token-ids.ts';
 import { loadTokenizerFiles } from '../text/tokenizer/load-files.ts';
 import type { Tokenizer } from '../text/tokenizer/tokenizer.ts';
-import { chooseModelFile, readCheckpoint, type Checkpoint } from './checkpoint.ts';
+import { chooseModelFile, readCheckpoint, type Checkpoint, type InputShapes } from './checkpoint.ts';
 import type { OpenModel } from './open.ts';
 
 /** A checkpoint and its tokenizer: what can be known without running it. */
@@ -10,6 +10,8 @@ export interface OpenCheckpoint {
   readonly checkpoint: Checkpoint;
   readonly folder: CheckpointFiles;
   readonly tokenizer: Tokenizer;
+  /** What a decoder's text begins with when nothing is written: then a prompt may be empty. */
+  readonly startIds?: readonly number[];
   /** Said to the user: no tokenizer, or one that does not fit the model. */
   readonly notes: readonly string[];
 }
@@ -24,14 +26,16 @@ export interface Workbench extends OpenCheckpoint {
  * Reads a checkpoint and its tokenizer from a folder.
  * @param name what a person calls it
  * @param file the .onnx file; chosen by name when absent
+ * @param shapes of inputs that the file leaves open
  * @throws HeadscopeError `no-model`, `many-models`, `bad-onnx`, `bad-graph`, `bad-tokenizer`, …
  */
 export async function openCheckpointFiles(
   name: string,
   folder: CheckpointFiles,
   file?: string,
+  shapes?: InputShapes,
 ): Promise<OpenCheckpoint> {
-  const checkpoint = await readCheckpoint(name, folder, file ?? (await chooseModelFile(folder)));
+  const checkpoint = await readCheckpoint(name, folder, file ?? (await chooseModelFile(folder)), shapes);
   const { tokenizer, notes } = await readTokenizer(folder, checkpoint);
   return { checkpoint, folder, tokenizer, notes };
 }

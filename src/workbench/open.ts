@@ -3,7 +3,8 @@ import { sitesOf } from '../anatomy/anatomy.ts';
 import { HeadscopeError } from '../errors.ts';
 import { instrument } from '../instrument/instrument.ts';
 import { frozenUnembeddingModel, unembeddingModel } from '../instrument/lens.ts';
-import { canFeed, checkGiven, givenLength, type GivenInputs } from '../instrument/given.ts';
+import { canFeed, fitGiven, givenLength, type GivenInputs } from '../instrument/given.ts';
+import { neutralInputs } from '../instrument/neutral.ts';
 import { runRequest, toFloat32, type Engine } from '../instrument/run.ts';
 import type { ModelShape, Runner, RowResult } from '../instrument/runner.ts';
 import { dequantisedValues } from '../onnx/quantised.ts';
@@ -20,6 +21,10 @@ export interface OpenModel {
   readonly checkpoint: Checkpoint;
   readonly device: Device;
   readonly runner: Runner;
+  /** What is fed to inputs nobody can guess. */
+  readonly given: GivenInputs;
+  /** Positions of a model that reads no token ids: a row has as many ids, which stand for nothing. */
+  readonly positions?: number;
   /** How far the instrumented model's logits are from the unedited model's, max abs, on `tokens` sample tokens; undefined without logits. */
   readonly measured?: { readonly maxAbs: number; readonly tokens: number };
   /** The prompt of that check with the unedited model's logits [tokens × vocab]; undefined without logits. */
@@ -96,16 +101,16 @@ export function sampleIds(anatomy: Anatomy, given: GivenInputs = {}): number[] {
 /**
  * Loads a checkpoint onto a device with all taps and edits built in, and checks it against the unedited model.
  *
- * @param given tensors for inputs nobody can guess; where one is missing the model opens, and running it says so
+ * @param inputs tensors for inputs nobody can guess; where one is missing the model opens, and running it says so
  * @throws HeadscopeError `bad-input`, `no-heads`, `load-failed`, `differs` when the check fails, `not-a-number`
  */
 export async function openModel(
   checkpoint: Checkpoint,
   device: Device,
-  given: GivenInputs = {},
+  inputs: GivenInputs = {},
 ): Promise<OpenModel> {
   const { anatomy, model } = checkpoint;
-  checkGiven(anatomy, given);
+  const given = { ...neutralInputs(anatomy), ...fitGiven(anatomy, inputs) };
   const ids = sampleIds(anatomy, given);
   const runs = canFeed(anatomy, given) && (anatomy.fixed?.batch ?? 1) === 1;
   const reference =
@@ -145,7 +150,17 @@ export async function openModel(
       outputWeights: (layer, head) => weights.of(layer, head),
     };
     const sample = reference && { ids, logits: reference };
-    return { checkpoint, device, runner, measured, sample, close };
+    const readsText = anatomy.inputs.some((input) => input.role === 'tokens');
+    return {
+      checkpoint,
+      device,
+      runner,
+      given,
+      positions: readsText ? undefined : ids.length,
+      measured,
+      sample,
+      close,
+    };
   } catch (error) {
     await close();
     throw error;

@@ -4,15 +4,26 @@ import { HeadscopeError } from '../errors.ts';
 import { topTokens } from '../analysis/lens/distribution.ts';
 import type { Workbench } from './workbench.ts';
 
-/** A prompt's tokens with what the tokenizer could not write. @throws HeadscopeError `empty-prompt` */
+/**
+ * A prompt's tokens with what the tokenizer could not write. Without text: the positions of a model that reads none, or what a decoder starts with.
+ * @throws HeadscopeError `empty-prompt`
+ */
 export function promptOf(
   workbench: Workbench,
   text: string,
 ): { ids: readonly number[]; tokens: string[]; unknown: readonly string[] } {
+  const given = text === '' ? idsWithoutText(workbench) : undefined;
+  if (given) return { ids: given, tokens: given.map((id) => workbench.tokenizer.token(id)), unknown: [] };
   const encoded = encodePrompt(workbench.tokenizer, text);
   if (encoded.empty)
     throw new HeadscopeError('empty-prompt', 'The prompt is empty. Give some text with --prompt.');
   return { ids: encoded.ids, tokens: encoded.tokens.map((token) => token.text), unknown: encoded.unknown };
+}
+
+/** Ids to run when nobody wrote a prompt; undefined when there must be one. */
+export function idsWithoutText({ opened, startIds }: Workbench): readonly number[] | undefined {
+  const { positions } = opened;
+  return positions === undefined ? startIds : Array.from({ length: positions }, (_, i) => i);
 }
 
 /** The `run` document: next-token predictions and a summary of every head, computed on the device. */

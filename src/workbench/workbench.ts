@@ -1,9 +1,12 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { HeadscopeError } from '../errors.ts';
+import type { GivenInputs } from '../instrument/given.ts';
 import { nodeDevice } from '../runtime/node-cpu.ts';
 import type { Device, DeviceKind } from '../runtime/device.ts';
 import { wasmDevice } from '../runtime/wasm.ts';
+import type { InputShapes } from './checkpoint.ts';
+import { encodeSource } from './encode-source.ts';
 import { NodeFolder } from './node-folder.ts';
 import { openModel } from './open.ts';
 import { openCheckpointFiles, type OpenCheckpoint, type Workbench } from './open-checkpoint.ts';
@@ -17,9 +20,10 @@ export interface CheckpointOnDisk extends OpenCheckpoint {
 
 /**
  * Opens a folder or an .onnx file.
+ * @param shapes of inputs that the file leaves open
  * @throws HeadscopeError `missing-file`, `no-model`, `many-models`, `bad-onnx`, `bad-graph`, `bad-tokenizer`, …
  */
-export async function openCheckpoint(target: string): Promise<CheckpointOnDisk> {
+export async function openCheckpoint(target: string, shapes?: InputShapes): Promise<CheckpointOnDisk> {
   const info = await stat(target).catch((cause: NodeJS.ErrnoException) => {
     throw new HeadscopeError(
       'missing-file',
@@ -32,7 +36,12 @@ export async function openCheckpoint(target: string): Promise<CheckpointOnDisk> 
   const folder = await NodeFolder.open(isFolder ? target : path.dirname(target));
   try {
     const name = path.basename(path.resolve(isFolder ? target : path.dirname(target)));
-    const open = await openCheckpointFiles(name, folder, isFolder ? undefined : path.basename(target));
+    const open = await openCheckpointFiles(
+      name,
+      folder,
+      isFolder ? undefined : path.basename(target),
+      shapes,
+    );
     return { ...open, folder };
   } catch (error) {
     await folder.close();
@@ -59,13 +68,31 @@ export interface WorkbenchOnDisk extends Workbench {
   readonly folder: NodeFolder;
 }
 
-/** Opens a checkpoint and loads it onto a device. */
-export async function openWorkbench(target: string, device: Device): Promise<WorkbenchOnDisk> {
-  const open = await openCheckpoint(target);
+/** What a person gives besides prompts. */
+export interface GivenByPerson {
+  /** Tensors for inputs nobody can guess. */
+  readonly inputs?: GivenInputs;
+  /** The text that an encoder reads, for a decoder that attends to it. */
+  readonly source?: string;
+}
+
+/**
+ * Opens a checkpoint and loads it onto a device. A decoder that attends to an encoder's states gets them from the encoder beside it.
+ * @throws HeadscopeError as `openCheckpoint`, `encodeSource` and `openModel`
+ */
+export async function openWorkbench(
+  target: string,
+  device: Device,
+  { inputs = {}, source }: GivenByPerson = {},
+): Promise<WorkbenchOnDisk> {
+  const shapes = Object.fromEntries(Object.entries(inputs).map(([name, { dims }]) => [name, dims]));
+  const open = await openCheckpoint(target, shapes);
   try {
-    const opened = await openModel(open.checkpoint, device);
+    const encoded = await encodeSource(open, device, { inputs, source });
+    const opened = await openModel(open.checkpoint, device, encoded.inputs);
     return {
       ...open,
+      ...encoded.prompting,
       opened,
       close: async () => {
         await opened.close();

@@ -24,6 +24,12 @@ export interface Expected {
   readonly missing?: readonly string[];
   /** Hidden states to feed to `encoder_hidden_states`, [5, dModel]. */
   readonly source?: readonly number[];
+  /** What the encoder beside a decoder reads. */
+  readonly sourceIds?: readonly number[];
+  /** Pictures or sounds to feed. */
+  readonly inputs?: Readonly<
+    Record<string, { readonly dims: readonly number[]; readonly data: readonly number[] }>
+  >;
 }
 
 interface Index {

@@ -31,6 +31,12 @@ def feeds(names, tokens, d):
     return {RENAMED.get(n, n): all_of[n] for n in names}
 
 
+def raw_feeds(names, c, batch, seed):
+    """Pictures or sounds: random numbers."""
+    g = torch.Generator().manual_seed(seed)
+    return {n: torch.randn(batch, *c["input"], generator=g) for n in names}
+
+
 RENAMED = {"states": "encoder_hidden_states", "source_mask": "encoder_attention_mask"}
 
 
@@ -41,9 +47,10 @@ def make(name, root):
     os.makedirs(folder, exist_ok=True)
     g = torch.Generator().manual_seed(3)
     size = c.get("static", (2, 7))
-    example = feeds(names, torch.randint(3, c["vocab"], size, generator=g), c["d"])
-    axes = {}
-    for n in example if "static" not in c else ():
+    raw = "input" in c
+    example = raw_feeds(names, c, 2, 5) if raw else feeds(names, torch.randint(3, c["vocab"], size, generator=g), c["d"])
+    axes = {n: {i: f"{n}_{i}" for i in range(x.dim())} for n, x in example.items()} if raw else {}
+    for n in example if "static" not in c and not raw else ():
         other = "encoder_sequence_length" if n.startswith("encoder") else "sequence_length"
         axes[n] = {0: "batch_size", 1: other}
     outputs = ["logits"]
@@ -52,7 +59,12 @@ def make(name, root):
     export(model, os.path.join(folder, "model.onnx"), example, axes, outputs, opset, fold="nofold" not in name)
     shorten_names(os.path.join(folder, "model.onnx"))
     runs = []
-    for length in (c["static"][1], c["static"][1] - 2) if "static" in c else LENGTHS:
+    if raw:
+        given = raw_feeds(names, c, 1, 6)
+        out, kept = capture(model, *given.values())
+        runs.append((range(kept[("pattern", 0)].shape[-1]), None, kept))
+        expected = {**expected, "inputs": {n: {"dims": list(x.shape), "data": x.flatten().tolist()} for n, x in given.items()}}
+    for length in () if raw else (c["static"][1], c["static"][1] - 2) if "static" in c else LENGTHS:
         tokens = torch.randint(3, c["vocab"], (1, length), generator=g)
         out, kept = capture(model, *feeds(names, tokens, c["d"]).values())
         logits = None if expected.get("unembedding") is False else (out[0] if isinstance(out, tuple) else out)

@@ -8,6 +8,7 @@ from llama import Llama
 from odd import Odd
 from parallel import BigCode, Bloom, Parallel
 from seq2seq import BartDecoder, T5Decoder, T5Encoder
+from vision import SoundEncoder, Vit
 
 IDS, MASK, TYPES, POS = "input_ids", "attention_mask", "token_type_ids", "position_ids"
 SMALL = {"vocab": 40, "n": 24, "layers": 2, "mlp": 32}
@@ -100,6 +101,10 @@ ZOO = {
                         kind=["self", "cross"] * 2)),
     "bart-decoder": (BartDecoder, sizes(4, 4), [IDS, "states"], 14,
                      find([True, False] * 2, "post", [None, "gelu"] * 2, LN, tied=True, kind=["self", "cross"] * 2)),
+    "vit": (Vit, sizes(4, 4, side=12, patch=4, key_bias=True, input=(3, 12, 12)), ["pixel_values"], 14,
+            find(False, "pre", "gelu", None, context=10, unembedding=False)),
+    "sound": (SoundEncoder, sizes(4, 4, features=6, positions=10, key_bias=False, input=(6, 20)), ["input_features"], 14,
+              find(False, "pre", "gelu", None, context=10, unembedding=False)),
     "einsum-bqhd": (Odd, sizes(4, 6, style="einsum"), [IDS], 14, {**GPT, "tied": False}),
     "deberta": (Odd, sizes(4, 4, style="deberta", span=6, causal=False), [IDS], 14, {**GPT, "tied": False, "causal": False}),
     "latent": (Odd, sizes(4, 4, style="latent", nope=4, pe=2, dv=3, rank=8), [IDS], 14, {**GPT, "tied": False}),

@@ -14,7 +14,7 @@ export interface LayerChoice {
  * @throws HeadscopeError `bad-setting` for a layer that does not exist
  */
 export function calibratedLayers(
-  shape: Pick<ModelShape, 'layers'>,
+  shape: Pick<ModelShape, 'layers' | 'keys'>,
   asked?: readonly LayerIndex[],
 ): LayerChoice {
   for (const layer of asked ?? [])
@@ -24,11 +24,14 @@ export function calibratedLayers(
         `Layer ${layer} does not exist: the model has layers 0 to ${shape.layers - 1}.`,
       );
   if (asked !== undefined) return { layers: [...new Set(asked)].sort((a, b) => a - b), note: null };
-  const all = Array.from({ length: shape.layers }, (_, layer) => layer);
-  if (shape.layers >= 5) return { layers: all.slice(2, -1), note: null };
+  // attention to another text has no sinks of this one
+  const all = Array.from({ length: shape.layers }, (_, layer) => layer).filter(
+    (layer) => shape.keys?.[layer] === undefined,
+  );
+  if (all.length >= 5) return { layers: all.slice(2, -1), note: null };
   return {
     layers: all,
-    note: `The published choice, layers 2 to L − 2, leaves hardly any of ${shape.layers} layers, so all of them were taken.`,
+    note: `The published choice, layers 2 to L − 2, leaves hardly any of ${all.length} layers, so all of them were taken.`,
   };
 }
 

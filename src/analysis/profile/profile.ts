@@ -101,7 +101,8 @@ export async function profileHeads(
   }));
   const start = bos === null ? 0 : 1;
   const tokens = start + 2 * length;
-  const layers = settings.layers ?? Array.from({ length: shape.layers }, (_, layer) => layer);
+  const own = range(0, shape.layers).filter((layer) => shape.keys?.[layer] === undefined);
+  const layers = settings.layers ?? own;
   const random = seededRandom(seed);
   const queries = rows.map(() => random.sample(range(start + 1, tokens), copyQueries));
 
@@ -135,7 +136,12 @@ export async function profileHeads(
   return {
     settings: { segments, length, seed, bos, copyQueries },
     heads: profiles,
-    notes: notes(bos, tokens, copies || settings.copyQueries === 0),
+    notes: [
+      ...notes(bos, tokens, copies || settings.copyQueries === 0),
+      ...(own.length < shape.layers && !settings.layers
+        ? ['Blocks that attend to another text are left out: these scores compare positions of one text.']
+        : []),
+    ],
   };
 }
 

@@ -1,7 +1,7 @@
 import { inspectDocument, type InspectDocument } from '../../workbench/inspect.ts';
 import { openCheckpoint } from '../../workbench/workbench.ts';
 import { createOutput, printable, textTable } from '../output.ts';
-import type { CommonOptions } from '../context.ts';
+import { readInputFiles, type CommonOptions } from '../context.ts';
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 
@@ -11,7 +11,7 @@ function describe({ model, blocks, unembedding, unrecognised, notes }: InspectDo
     `${printable(model.name)}: ${blocks.length} attention blocks, ${blocks.reduce((sum, block) => sum + block.heads, 0)} heads`,
     `  file       ${printable(model.file)}, ${megabytes(model.bytes)} in ${model.files.length} file${model.files.length > 1 ? 's' : ''}, ${model.parameters.toLocaleString('en')} ${model.dtype} weights`,
     `  producer   ${printable(model.producer)}, opset ${model.opset ?? '?'}, ${model.nodes} nodes`,
-    `  inputs     ${model.inputs.map((input) => `${printable(input.name)} (${input.role})`).join(', ')}`,
+    `  inputs     ${model.inputs.map((input) => `${printable(input.name)} (${input.role}${input.shape ? ` [${input.shape.join(', ')}]` : ''})`).join(', ')}`,
     `  outputs    ${model.outputs.slice(0, 6).map(printable).join(', ')}${model.outputs.length > 6 ? `, … (${model.outputs.length})` : ''}`,
     `  tokenizer  ${model.tokenizer.kind}, ${model.tokenizer.vocab.toLocaleString('en')} tokens`,
     `  context    ${model.context ?? 'not limited by the graph'}`,
@@ -47,7 +47,9 @@ function describe({ model, blocks, unembedding, unrecognised, notes }: InspectDo
 }
 
 export async function inspect(target: string, options: CommonOptions): Promise<void> {
-  const open = await openCheckpoint(target);
+  const inputs = await readInputFiles(options);
+  const shapes = Object.fromEntries(Object.entries(inputs).map(([name, { dims }]) => [name, dims]));
+  const open = await openCheckpoint(target, shapes);
   try {
     const document = inspectDocument(open);
     createOutput(options).document(document, () => describe(document));

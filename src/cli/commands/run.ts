@@ -1,4 +1,4 @@
-import { predict } from '../../workbench/predict.ts';
+import { idsWithoutText, predict } from '../../workbench/predict.ts';
 import { HeadscopeError } from '../../errors.ts';
 import { withWorkbench, type CommonOptions } from '../context.ts';
 import { printable, textTable } from '../output.ts';
@@ -8,9 +8,9 @@ export async function run(
   options: CommonOptions & { prompt?: string; top: number },
 ): Promise<void> {
   await withWorkbench(target, options, async (workbench, output) => {
-    if (options.prompt === undefined)
-      throw new HeadscopeError('bad-option', 'Give the prompt with --prompt "text".');
-    const document = await predict(workbench, options.prompt, options.top);
+    const prompt = options.prompt ?? (idsWithoutText(workbench) ? '' : undefined);
+    if (prompt === undefined) throw new HeadscopeError('bad-option', 'Give the prompt with --prompt "text".');
+    const document = await predict(workbench, prompt, options.top);
     if (document.unknown.length)
       output.note(`warning: not in the vocabulary: ${document.unknown.map(printable).join(' ')}`);
     output.document(document, () =>

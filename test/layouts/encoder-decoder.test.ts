@@ -1,0 +1,117 @@
+import { afterAll, describe, expect, it } from 'vitest';
+import { sitesOf } from '../../src/anatomy/anatomy.ts';
+import { runAll, type Edit } from '../../src/instrument/runner.ts';
+import { nodeDevice } from '../../src/runtime/node-cpu.ts';
+import { captureNpz, planCapture } from '../../src/workbench/capture.ts';
+import { openWorkbench } from '../../src/workbench/workbench.ts';
+import { predict } from '../../src/workbench/predict.ts';
+import { inRepository } from '../helpers/models.ts';
+import { Errors, maxAbs } from '../helpers/numbers.ts';
+import { wrongFacts } from './anatomy-facts.ts';
+import { readGoldenSample, scoresError, valuesError } from './golden-sample.ts';
+
+/*
+ * Encoder and decoder in two files, as Optimum writes them: the encoder is run on the source and the decoder attends to what it gives.
+ * tools/layout-samples/pairs.py made them.
+ */
+
+const TOLERANCE = 1e-4;
+const errors = new Errors();
+const device = nodeDevice('cpu', { threads: 1 });
+const folderOf = (name: string): string => inRepository(`test/layouts/pairs/${name}`);
+
+describe.each(['t5-pair', 'bart-pair'])('%s', (name) => {
+  const sample = readGoldenSample(folderOf(name));
+  const sourceIds = sample.expected.sourceIds!;
+  const source = sourceIds.join(' ');
+
+  it('both sides come out as PyTorch computed them', async () => {
+    const workbench = await openWorkbench(folderOf(name), device, { source });
+    const { anatomy } = workbench.checkpoint;
+    expect(wrongFacts(anatomy, sample.expected)).toEqual([]);
+    expect(anatomy.blocks.map(({ keys }) => keys)).toEqual([undefined, 'source', undefined, 'source']);
+    expect(workbench.opened.measured!.maxAbs).toBeLessThan(TOLERANCE);
+    const { runner } = workbench.opened;
+    const taps = sitesOf(anatomy.blocks[0]).map((site) => ({ site }));
+    const rows = sample.prompts.map((ids) => ({ ids }));
+    for (const row of await runAll(runner, { rows, taps, logits: 'all' })) {
+      for (const { site } of taps)
+        for (const layer of [0, 1, 2, 3]) {
+          const wanted = sample.tensor(`p${row.index}.${site}.${layer}`);
+          if (!wanted) continue; // PyTorch notes no result
+          const got = row.tap(site, layer);
+          expect(got.dims).toEqual(wanted.dims);
+          const error = (site === 'scores' ? scoresError : valuesError)(got.data, wanted.data);
+          expect(errors.add(site, error), `${site} ${layer}`).toBeLessThan(TOLERANCE);
+        }
+      const logits = sample.tensor(`p${row.index}.logits`)!;
+      expect(errors.add('logits', maxAbs(row.logits, logits.data))).toBeLessThan(TOLERANCE);
+      expect(row.tap('pattern', 1).dims).toEqual([4, row.ids.length, sourceIds.length]);
+    }
+    await workbench.close();
+  });
+
+  it('cross-attention is edited with its own keys', async () => {
+    const workbench = await openWorkbench(folderOf(name), device, { source });
+    const { runner } = workbench.opened;
+    const ids = sample.prompts[1];
+    const keys = sourceIds.length;
+    // only the third source position may be seen by head 2
+    const allowed = Uint8Array.from({ length: ids.length * keys }, (_, i) => (i % keys === 2 ? 1 : 0));
+    const mask: Edit = { kind: 'mask', layer: 1, head: 2, allowed };
+    // the same by replacing the pattern
+    const pattern: Edit = { kind: 'pattern', layer: 1, head: 2, scale: 0, add: Float32Array.from(allowed) };
+    const request = { taps: [{ site: 'pattern' as const, layers: [1] }], logits: 'all' as const };
+    const [plain, masked, replaced] = await runAll(runner, {
+      ...request,
+      rows: [{ ids }, { ids, edits: [mask] }, { ids, edits: [pattern] }],
+    });
+    const head = masked.tap('pattern', 1).data.subarray(2 * allowed.length, 3 * allowed.length);
+    expect(maxAbs(head, Float32Array.from(allowed))).toBeLessThan(1e-6);
+    expect(maxAbs(masked.logits, plain.logits)).toBeGreaterThan(1e-3);
+    expect(maxAbs(masked.logits, replaced.logits)).toBeLessThan(1e-5);
+    const act: Edit = { kind: 'act', layer: 1, head: 0, beta: 0.4 };
+    await expect(runAll(runner, { rows: [{ ids, edits: [act] }] })).rejects.toThrow(
+      /attends to another text/,
+    );
+    await workbench.close();
+  });
+
+  it('a capture holds rectangular patterns; a prompt may be left out', async () => {
+    const workbench = await openWorkbench(folderOf(name), device, { source });
+    const { runner } = workbench.opened;
+    const rows = sample.prompts.map((ids) => ({ ids }));
+    const settings = { sites: ['pattern', 'v'] as const };
+    const { arrays } = planCapture(runner, rows, settings);
+    const dims = (wanted: string) => arrays.find((array) => array.name === wanted)!.dims;
+    const longest = Math.max(...sample.prompts.map((ids) => ids.length));
+    expect(dims('blocks.1.attn.hook_pattern')).toEqual([2, 4, longest, sourceIds.length]);
+    expect(dims('blocks.1.attn.hook_v').slice(0, 3)).toEqual([2, sourceIds.length, 4]);
+    let bytes = 0;
+    await captureNpz(runner, rows, settings, (chunk) => Promise.resolve(void (bytes += chunk.length)));
+    expect(bytes).toBeGreaterThan(4 * 2 * 4 * longest * sourceIds.length);
+    const started = await predict(workbench, '', 3);
+    expect(started.tokens.map(({ id }) => id)).toEqual([2]);
+    const written = await predict(workbench, '7 30', 3);
+    expect(written.tokens.map(({ id }) => id)).toEqual([2, 7, 30]);
+    expect(written.predictions).toHaveLength(3);
+    await workbench.close();
+  });
+});
+
+describe('a source that cannot be read', () => {
+  it('is named', async () => {
+    const plain = inRepository('assets/checkpoints/sink-3l');
+    await expect(openWorkbench(plain, device, { source: 'a' })).rejects.toThrow(/has no source/);
+    const t5 = folderOf('t5-pair');
+    await expect(openWorkbench(`${t5}/decoder_model.onnx`, device, { source: '' })).rejects.toThrow(
+      /source is empty/,
+    );
+    const states = { type: 'float32' as const, dims: [1, 3, 7], data: new Float32Array(21) };
+    await expect(openWorkbench(t5, device, { inputs: { encoder_hidden_states: states } })).rejects.toThrow(
+      /\[1, source, 16\]/,
+    );
+  });
+});
+
+afterAll(() => console.log(`encoder and decoder in two files, max abs: ${errors.text}`));
