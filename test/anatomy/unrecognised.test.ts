@@ -7,18 +7,25 @@ import { readAnatomy } from '../../src/anatomy/read-anatomy.ts';
 import { unfuse } from '../../src/anatomy/unfuse/unfuse.ts';
 import { runAll } from '../../src/instrument/runner.ts';
 import { GraphBuilder } from '../../src/onnx/build.ts';
+import { DataType } from '../../src/onnx/model.ts';
 import { writeModel } from '../../src/onnx/write.ts';
 import { readGolden } from '../helpers/golden.ts';
 import { openFolder } from '../helpers/models.ts';
 import { maxAbs } from '../helpers/numbers.ts';
-import { PLAIN, type GptParts } from '../layouts/gpt-parts.ts';
+import { PLAIN, tokensOf, type GptParts } from '../layouts/gpt-parts.ts';
 import { gptWeights } from '../layouts/weights.ts';
 
-/** Opset 23's Attention with its scores given out, which is not written in parts: neither pattern nor z are to be had. */
+/** GroupQueryAttention with its scores given out, which is not written in parts: neither pattern nor z are to be had. */
 const opaque: GptParts['attention'] = (g, x, layer, { heads }, { linear }) => {
   const parts = g.ops('Split', [linear(g, x, layer.qkv)], { axis: -1, num_outputs: 3 }, 3);
-  const attributes = { is_causal: 1, q_num_heads: heads, kv_num_heads: heads };
-  const [z] = g.ops('Attention', parts, attributes, [g.unique('z'), '', '', g.unique('scores')]);
+  const outputs = [g.unique('z'), '', '', g.unique('scores')];
+  const attributes = { num_heads: heads, kv_num_heads: heads, qk_output: 1 };
+  const tokens = tokensOf(g, x);
+  const batch = g.op('Slice', [g.op('Shape', [x]), g.ints(0), g.ints(1)]);
+  const int32 = (value: string): string => g.op('Cast', [value], { to: DataType.int32 });
+  const last = int32(g.op('Expand', [g.op('Sub', [tokens, g.int(1)]), batch]));
+  const inputs = [...parts, '', '', last, int32(tokens)];
+  const [z] = g.ops('GroupQueryAttention', inputs, attributes, outputs, 'com.microsoft');
   return linear(g, z, layer.out);
 };
 
@@ -37,13 +44,15 @@ describe('what is not understood is listed, and the rest works', () => {
     });
     const logits = parts.unembed(g, parts.norm(g, x, weights.final), weights);
     g.output(logits, 'float32', ['batch', 'sequence', weights.vocab], 'logits');
-    writeFileSync(path.join(folder, 'model.onnx'), writeModel({ ...g.model(), irVersion: 11 }));
+    const model = g.model();
+    model.opsets.set('com.microsoft', 1);
+    writeFileSync(path.join(folder, 'model.onnx'), writeModel({ ...model, irVersion: 11 }));
 
     const opened = await openFolder(folder);
     const { blocks, unrecognised } = opened.checkpoint.anatomy;
     expect(unrecognised).toEqual([
       {
-        what: 'the fused operator Attention',
+        what: 'the fused operator GroupQueryAttention',
         where: expect.any(String) as string,
         why: expect.stringContaining('it also gives out its scores') as string,
       },

@@ -62,8 +62,14 @@ describe('numbers of every type are those that ONNX Runtime reads', () => {
     expect(Float32Array.from(values)).toEqual(want);
   });
 
+  test('two numbers of 4 bits share a byte, the first in its lower half', () => {
+    const bytes = Uint8Array.of(0x2f, 0x87);
+    expect([...decodeElements(DataType.uint4, bytes)!]).toEqual([15, 2, 7, 8]);
+    expect([...decodeElements(DataType.int4, bytes)!]).toEqual([-1, 2, 7, -8]);
+  });
+
   test('types that are no plain numbers have none', () => {
-    for (const type of [DataType.string, DataType.complex64, DataType.int4, DataType.float8e5m2, 99])
+    for (const type of [DataType.string, DataType.complex64, DataType.float8e5m2, 99])
       expect(decodeElements(type, new Uint8Array(8))).toBeUndefined();
   });
 });
@@ -128,7 +134,9 @@ describe('float32 values of weights', () => {
   test('halves are widened, other types refused', async () => {
     const half = proto(DataType.float16, new Uint8Array(Uint16Array.of(0x3c00, 0x3555).buffer), 2);
     expect([...(await floatValues(half, new Map()))]).toEqual([1, 0.333251953125]);
-    await expect(floatValues(proto(DataType.int4, new Uint8Array(2), 4), new Map())).rejects.toMatchObject({
+    await expect(
+      floatValues(proto(DataType.float8e5m2, new Uint8Array(2), 4), new Map()),
+    ).rejects.toMatchObject({
       code: 'not-supported',
     });
   });

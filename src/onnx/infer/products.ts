@@ -56,8 +56,13 @@ const gatherBlocks: Infer = (node, [table, at, scale]) => {
   return [{ type: scale?.type ?? DataType.float, dims: [...at.dims, ...width] }];
 };
 
-/** The standard operator: queries with the width of the values, [batch, heads, tokens, head size], or [batch, tokens, heads × head size]. */
-const attention: Infer = (node, [q, , v]) => {
+/** Microsoft's operator projects its input first. The standard one: queries with the width of the values, [batch, heads, tokens, head size], or [batch, tokens, heads × head size]. */
+const attention: Infer = (node, [q, weights, v]) => {
+  if (node.domain === 'com.microsoft') {
+    const columns = weights?.dims?.[1];
+    const width = node.attributes.get('qkv_hidden_sizes')?.ints?.[2] ?? (columns && columns / 3);
+    return [{ type: q?.type ?? 0, dims: q?.dims && width ? [...q.dims.slice(0, -1), width] : undefined }];
+  }
   if (!q?.dims || q.dims.length !== v?.dims?.length) return [q && { type: q.type }];
   const [heads, kvHeads] = [intAttr(node, 'q_num_heads', 1), intAttr(node, 'kv_num_heads', 1)];
   const width = v.dims[v.dims.length - 1];

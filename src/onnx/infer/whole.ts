@@ -15,6 +15,15 @@ const multiHeadAttention: Infer = (node, [q, , v]) => {
   return [{ type: q?.type ?? 0, dims }];
 };
 
+/** Queries alone, or with keys and values behind them. */
+const groupQueryAttention: Infer = (node, [q, k]) => {
+  const [heads, kvHeads] = [intAttr(node, 'num_heads', 1), intAttr(node, 'kv_num_heads', 1)];
+  const columns = q?.dims?.[2];
+  const width = k || columns === undefined ? columns : (columns / (heads + 2 * kvHeads)) * heads;
+  const dims = q?.dims && width !== undefined ? [q.dims[0], q.dims[1], width] : undefined;
+  return [{ type: q?.type ?? 0, dims }];
+};
+
 /** Operators that are known as a whole, by shape: softmax, norms, quantisation, and fused ones. */
 export const WHOLE: InferTable = {
   Softmax: same,
@@ -31,6 +40,8 @@ export const WHOLE: InferTable = {
   SkipLayerNormalization: skipNorm,
   SkipSimplifiedLayerNormalization: skipNorm,
   MultiHeadAttention: multiHeadAttention,
+  DecoderMaskedMultiHeadAttention: multiHeadAttention,
+  GroupQueryAttention: groupQueryAttention,
   DequantizeLinear: (_, [x, scale]) => [shaped(x, scale?.type ?? DataType.float)],
   QuantizeLinear: (_, [x, , zero]) => [shaped(x, zero?.type ?? DataType.uint8)],
   DynamicQuantizeLinear: (_, [x]) => [

@@ -1,0 +1,98 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { circuitJob, type CircuitPrompts } from '../../src/analysis/circuits/job.ts';
+import { headName } from '../../src/instrument/runner.ts';
+import { nodeDevice } from '../../src/runtime/node-cpu.ts';
+import { parsePromptSet } from '../../src/text/prompt-set.ts';
+import { resolvePromptSet } from '../../src/text/resolve.ts';
+import { loadTokenizer } from '../../src/text/tokenizer/tokenizer.ts';
+import { circuitPrompts } from '../../src/workbench/circuit-job.ts';
+import { checkpointFolder, openFolder, variantFolder } from '../helpers/models.ts';
+import { FormatRows, roundedUp } from './formats.ts';
+import { GPT_LAYOUTS, writeGpt } from './gpt-layouts.ts';
+import { LLAMA_LAYOUTS, writeLlama } from './llama-layouts.ts';
+import { gptWeights, llamaWeights } from './weights.ts';
+
+/*
+ * The circuit of the same weights is the same, whatever layout they are in: order of heads and, to 1e-3, their scores.
+ */
+
+/** Scores closer than this are a near tie. */
+const CLOSE = 1e-3;
+
+const PAIRS = 24;
+const SETTINGS = { seeds: 2, epochs: 150, permutations: 99 } as const;
+
+function prompts(checkpoint: string): CircuitPrompts {
+  const read = (name: string): string => readFileSync(path.join(checkpointFolder(checkpoint), name), 'utf8');
+  const tokenizer = loadTokenizer(read('tokenizer.json'), read('tokenizer_config.json'));
+  const set = resolvePromptSet(tokenizer, parsePromptSet(read('tasks/ioi.jsonl')));
+  return circuitPrompts(set.prompts.slice(0, PAIRS));
+}
+
+async function ranking(folder: string, contrast: CircuitPrompts): Promise<{ name: string; score: number }[]> {
+  const device = nodeDevice('cpu', { threads: 1 });
+  const opened = await openFolder(folder, device);
+  const { document } = await circuitJob(opened.runner, device, contrast, SETTINGS);
+  await opened.closeAll();
+  return document.heads
+    .map((head) => ({ name: headName(head), score: head.score }))
+    .sort((a, b) => b.score - a.score || (a.name < b.name ? -1 : 1));
+}
+
+const rows = new FormatRows('The same circuit', [
+  'weights',
+  'layout',
+  'order of the heads',
+  'scores, max abs difference',
+]);
+afterAll(() => rows.check());
+
+describe.each([
+  {
+    checkpoint: 'ioi-4l',
+    layouts: Object.keys(GPT_LAYOUTS),
+    variants: ['external-data', 'ms-mha', 'optimum-past'],
+    write: async (name: string) => writeGpt(name, await gptWeights()),
+  },
+  {
+    checkpoint: 'llama-tiny',
+    layouts: Object.keys(LLAMA_LAYOUTS),
+    variants: [],
+    write: async (name: string) => writeLlama(name, await llamaWeights()),
+  },
+])('$checkpoint', async ({ checkpoint, layouts, variants, write }) => {
+  const contrast = prompts(checkpoint);
+  const original = await ranking(checkpointFolder(checkpoint), contrast);
+
+  const same = async (name: string, folder: string): Promise<void> => {
+    const found = await ranking(folder, contrast);
+    const scores = new Map(original.map((head) => [head.name, head.score]));
+    const difference = Math.max(...found.map((head) => Math.abs(head.score - scores.get(head.name)!)));
+    console.log(`${checkpoint}, ${name}: scores differ by ${difference.toExponential(1)}`);
+    expect(difference).toBeLessThan(CLOSE);
+    const exact = found.every((head, i) => head.name === original[i].name);
+    // one code that fires for another of two nearly equal reasons moves a score by less than CLOSE, which may swap neighbours
+    const order = found.map((head) => scores.get(head.name)!);
+    for (const [i, score] of order.entries())
+      expect(score, found[i].name).toBeGreaterThan(Math.max(...order.slice(i)) - CLOSE);
+    rows.add(checkpoint, name, exact ? 'the same' : 'the same but for near ties', roundedUp(difference));
+  };
+
+  it('has heads that differ', () => {
+    expect(original[0].score - original[original.length - 1].score).toBeGreaterThan(0.1);
+  });
+
+  it.each(layouts)('%s', async (name) => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'circuit-'));
+    writeFileSync(path.join(folder, 'model.onnx'), await write(name));
+    await same(name, folder);
+    rmSync(folder, { recursive: true });
+  });
+
+  it.each(variants)('%s', async (name) => {
+    await same(name, variantFolder(name));
+  });
+});
