@@ -11,6 +11,8 @@ export interface NumberFormat {
   readonly rounded: (weight: Weight) => Weight;
   /** Parts of the model that are written in a way of their own. */
   readonly parts?: Partial<GptParts>;
+  /** How the table of words is kept, when it is in few bits too. */
+  readonly table?: { readonly rounded: (words: Weight) => Weight };
   /** Changes the finished model. */
   readonly finish?: (model: Model) => Model;
 }
@@ -352,6 +354,23 @@ export const NUMBER_FORMATS: Readonly<Record<string, NumberFormat>> = {
   'MatMulNBits, 4 bits in blocks of 16 with zero points': nBits(16, 4, true),
   'MatMulNBits, 4 bits in one block of 128 with a zero point': nBits(128, 4, true),
   'MatMulNBits, 8 bits in blocks of 32 with zero points': nBits(32, 8, true),
+  'MatMulNBits and GatherBlockQuantized, 4 bits in blocks of 32': {
+    ...nBits(32, 4, false),
+    table: { rounded: (words) => transposed(nBits(32, 4, false).rounded(transposed(words))) },
+    parts: {
+      embed(g, ids, { words, positions }) {
+        const [vocab, width] = words.dims;
+        const { numbers, scales } = inBlocks(transposed(words), 32, 4, false);
+        const data = put(g, DataType.uint8, [vocab, width / 2], packed(numbers.flat()));
+        const scale = put(g, DataType.float, [vocab, width / 32], bytesOf(Float32Array.from(scales)));
+        const attributes = { block_size: 32, bits: 4, gather_axis: 0, quantize_axis: 1 };
+        const looked = g.op('GatherBlockQuantized', [data, ids, scale], attributes, undefined, MS);
+        const at = g.op('Range', [g.int(0), tokensOf(g, ids), g.int(1)]);
+        const place = g.op('Gather', [store(g, positions), g.axes('Unsqueeze', at, [0])], { axis: 0 });
+        return g.op('Add', [looked, place]);
+      },
+    },
+  },
   'MatMulBnb4, NF4 in blocks of 64': bnb4(1, 64),
   'MatMulBnb4, FP4 in blocks of 64': bnb4(0, 64),
 };
