@@ -64,6 +64,8 @@ export interface Block {
   readonly scores: HeadValue;
   readonly pattern: HeadValue;
   readonly z: HeadValue;
+  /** Rows of the pattern sum to less than 1: the rest goes to a learned logit, or to a constant one, which is no position. */
+  readonly restOnSink?: true;
   /** The output of the softmax, before anything (dropout, NaN guard) that hands it on. */
   readonly softmax: string;
   readonly outputProjection?: WeightRef & { readonly bias?: string; readonly output: string };

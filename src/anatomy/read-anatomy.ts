@@ -16,6 +16,7 @@ import { nodeName, OPAQUE_ATTENTION } from './operators.ts';
 import { findOutputProjection } from './output-projection.ts';
 import { StreamReader } from './stream.ts';
 import { readUnembedding } from './unembedding.ts';
+import { attentionWithoutSoftmax } from './without-softmax.ts';
 import type { FusedNode } from './unfuse/unfuse.ts';
 
 /** Far more than the deepest model has blocks. */
@@ -58,6 +59,7 @@ export async function readAnatomy(
         why: finding.why,
       });
   }
+  for (const part of attentionWithoutSoftmax(index, shapes)) unrecognised.push(part);
   for (const part of notLookedInto(model, fused)) unrecognised.push(part);
   for (const input of inputs) {
     if (input.role === 'unknown')
@@ -175,6 +177,7 @@ function readBlock(
     pattern: core.pattern,
     z: core.z,
     softmax: core.softmax.outputs[0],
+    ...(hasSink(shapes, core) ? { restOnSink: true as const } : {}),
   };
   const projection = findOutputProjection(index, shapes, core);
   if (!('output' in projection)) {
@@ -206,6 +209,14 @@ function readBlock(
     ...stream,
     ...(outputNorm ? { outputNorm } : {}),
   };
+}
+
+/** The softmax sees one entry more than there are keys. */
+function hasSink(shapes: Shapes, core: AttentionCore): boolean {
+  const [all, kept] = [core.softmax.outputs[0], core.pattern.value].map(
+    (value) => shapes.known.get(value)?.dims?.at(-1) ?? NaN,
+  );
+  return all === kept + 1;
 }
 
 /** Positions of another text are neither before nor after those of this one. */

@@ -54,7 +54,7 @@ export function editPattern(
       const setting = (inner: GraphBuilder, name: HeadSetting): string =>
         column(inner, at('head_settings'), HEAD_SETTINGS.indexOf(name));
       step('edit_mask', (inner, value) =>
-        applyMask(inner, value, setting(inner, 'mask'), at('mask_allowed')),
+        applyMask(inner, value, setting(inner, 'mask'), at('mask_allowed'), block.restOnSink === true),
       );
       step('edit_act', (inner, value) =>
         applyAct(inner, value, {
@@ -99,10 +99,23 @@ function column(g: GraphBuilder, values: string, i: number): string {
   return g.axes('Unsqueeze', g.op('Slice', [values, g.ints(i), g.ints(i + 1), g.ints(2)]), [3]);
 }
 
-/** Keys that are not allowed get nothing and the row is renormalised; a row that would lose everything stays. */
-function applyMask(g: GraphBuilder, pattern: string, on: string, allowed: string): string {
+/**
+ * Keys that are not allowed get nothing and the row is renormalised; a row that would lose everything stays.
+ * @param restOnSink what a row lacks to 1 is on a sink that is no key; it stays in the sum that the row is divided by
+ */
+function applyMask(
+  g: GraphBuilder,
+  pattern: string,
+  on: string,
+  allowed: string,
+  restOnSink: boolean,
+): string {
   const kept = g.op('Mul', [pattern, allowed]);
-  const total = g.reduce('ReduceSum', kept, [3]);
+  let total = g.reduce('ReduceSum', kept, [3]);
+  if (restOnSink) {
+    const rest = g.op('Sub', [g.float(1), g.reduce('ReduceSum', pattern, [3])]);
+    total = g.op('Add', [total, g.op('Max', [rest, g.float(0)])]);
+  }
   const some = g.op('Greater', [total, g.float(0)]);
   const safe = g.op('Where', [some, total, g.float(1)]);
   const masked = g.op('Where', [some, g.op('Div', [kept, safe]), pattern]);

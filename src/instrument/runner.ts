@@ -24,7 +24,7 @@ export type Site =
   | 'k' // [kvHeads, T, headDim], after rotary positions
   | 'v' // [kvHeads, T, headDim]
   | 'scores' // [heads, T, T], scaled and masked, what the softmax sees
-  | 'pattern' // [heads, T, T], rows (queries) sum to 1
+  | 'pattern' // [heads, T, T], rows (queries) sum to 1, or to less where the rest is on a learned sink
   | 'z' // [heads, T, headDim]
   | 'result' // [heads, T, dModel], z·W_O[h] without the output bias
   | 'resid_pre' // [T, dModel]

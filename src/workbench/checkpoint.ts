@@ -1,6 +1,7 @@
 import type { Anatomy } from '../anatomy/anatomy.ts';
 import { convolvedSizes } from '../anatomy/convolved-inputs.ts';
 import { GraphIndex } from '../anatomy/graph-index.ts';
+import { joinSoftmax } from '../anatomy/join-softmax.ts';
 import { readAnatomy } from '../anatomy/read-anatomy.ts';
 import { unfuse } from '../anatomy/unfuse/unfuse.ts';
 import { HeadscopeError } from '../errors.ts';
@@ -99,7 +100,8 @@ export async function readCheckpoint(
   const original = Object.keys(shapes).length ? withShapes(read, shapes) : read;
   const external = await resolveExternalData(original, files);
   const sources = new Map([[source.name, source], ...external]);
-  const { model, nodes } = unfuse(original);
+  const { model: parts, nodes } = unfuse(original);
+  const model = joinSoftmax(parts);
   const anatomy = await readAnatomy(model, sources, nodes);
   let parameters = 0;
   for (const tensor of original.graph.initializers.values())

@@ -48,6 +48,7 @@ export function inspectDocument({ checkpoint, tokenizer, notes }: OpenCheckpoint
       norm: block.norm,
       parallel: block.parallel,
       mlp: block.mlp?.activation ?? null,
+      ...(block.restOnSink ? { restOnSink: true } : {}),
       sites: sitesOf(block),
     })),
     unembedding: unembedding

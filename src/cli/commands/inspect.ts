@@ -37,6 +37,12 @@ function describe({ model, blocks, unembedding, unrecognised, notes }: InspectDo
       ),
     );
   }
+  const sinks = blocks.filter((block) => block.restOnSink).map((block) => block.layer);
+  if (sinks.length)
+    lines.push(
+      '',
+      `In layers ${sinks.join(', ')} rows of the pattern sum to less than 1: the rest is on a learned sink that is no position.`,
+    );
   if (unrecognised.length) {
     lines.push('', 'Not recognised:');
     for (const item of unrecognised)
