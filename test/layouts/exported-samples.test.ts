@@ -7,6 +7,7 @@ import { nodeDevice } from '../../src/runtime/node-cpu.ts';
 import { inRepository, inspectFolder, openFolder } from '../helpers/models.ts';
 import { Errors } from '../helpers/numbers.ts';
 import { wrongFacts } from './anatomy-facts.ts';
+import { FormatRows, roundedUp } from './formats.ts';
 import { readGoldenSample, scoresError, valuesError, type GoldenSample } from './golden-sample.ts';
 import { captureRaw } from './raw.ts';
 
@@ -18,13 +19,21 @@ import { captureRaw } from './raw.ts';
 const SAMPLES = inRepository('test/layouts/samples');
 const TOLERANCE = 1e-4;
 const errors = new Errors();
+const rows = new FormatRows('Exporters', [
+  'architecture',
+  'found',
+  'taps, max abs error',
+  'not there, and why',
+]);
 
-function compare(sample: GoldenSample, key: string, got: Float32Array): void {
+/** Returns how far a value is from what PyTorch recorded, which is little. */
+function compare(sample: GoldenSample, key: string, got: Float32Array): number {
   const wanted = sample.tensor(key);
-  if (!wanted) return; // PyTorch's own encoder shows little of its inside
+  if (!wanted) return 0; // PyTorch's own encoder shows little of its inside
   const site = key.split('.')[1];
   const error = (site === 'scores' ? scoresError : valuesError)(got, wanted.data);
   expect(errors.add(site, error), key).toBeLessThan(TOLERANCE);
+  return error;
 }
 
 /** What a sample is fed besides tokens. */
@@ -91,7 +100,8 @@ describe.each(readdirSync(SAMPLES))('%s', (name) => {
 
   it('gives the same through taps', async () => {
     const opened = await openFolder(path, undefined, inputsOf(sample));
-    const { blocks, unembedding } = opened.checkpoint.anatomy;
+    const { blocks, unembedding, unrecognised } = opened.checkpoint.anatomy;
+    let error = 0;
     const sites = [...new Set(blocks.flatMap(sitesOf))];
     const taps = sites.map((site) => ({
       site,
@@ -105,11 +115,21 @@ describe.each(readdirSync(SAMPLES))('%s', (name) => {
       });
       for (const { site, layers } of taps)
         for (const layer of layers)
-          compare(sample, `p${p}.${site satisfies Site}.${layer}`, row.tap(site, layer).data);
-      compare(sample, `p${p}.logits`, row.logits);
+          error = Math.max(
+            error,
+            compare(sample, `p${p}.${site satisfies Site}.${layer}`, row.tap(site, layer).data),
+          );
+      error = Math.max(error, compare(sample, `p${p}.logits`, row.logits));
     }
+    const kinds = [...new Set(blocks.map((block) => `${block.kind}${block.causal ? ', causal' : ''}`))];
+    const missing = unrecognised.map(({ what, why }) => `${what}: ${why}`);
+    const found = `${blocks.length} blocks (${kinds.join(' and ')}), ${sites.join(' ')}`;
+    rows.add(name, found, roundedUp(error), missing.join('; '));
     await opened.closeAll();
   });
 });
 
-afterAll(() => console.log(`exported samples, max abs: ${errors.text}`));
+afterAll(() => {
+  console.log(`exported samples, max abs: ${errors.text}`);
+  rows.check();
+});

@@ -43,6 +43,7 @@ export class FormatRows {
     const end = next < 0 ? text.trimEnd().length : next;
     if (process.env.UPDATE_FORMATS === '1')
       writeFileSync(FILE, `${text.slice(0, start)}${table}${text.slice(end)}`);
-    else expect(text.slice(start, end)).toBe(table);
+    else
+      expect(text.slice(start, end), 'docs/formats.md; UPDATE_FORMATS=1 writes what was found').toBe(table);
   }
 }

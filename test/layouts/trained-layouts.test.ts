@@ -6,6 +6,7 @@ import { runAll, type Edit } from '../../src/instrument/runner.ts';
 import { readGolden } from '../helpers/golden.ts';
 import { checkpointFolder, openFolder } from '../helpers/models.ts';
 import { Errors, maxAbs } from '../helpers/numbers.ts';
+import { FormatRows, roundedUp } from './formats.ts';
 import { GPT_LAYOUTS, writeGpt } from './gpt-layouts.ts';
 import { LLAMA_LAYOUTS, writeLlama } from './llama-layouts.ts';
 import { gptWeights, llamaWeights } from './weights.ts';
@@ -45,6 +46,9 @@ const FAMILIES: readonly Family[] = [
     write: async (name) => writeLlama(name, await llamaWeights()),
   },
 ];
+
+const table = new FormatRows('Layouts of one model', ['weights', 'layout', 'found', 'taps, max abs error']);
+afterAll(() => table.check());
 
 describe.each(FAMILIES)('$checkpoint', ({ checkpoint, layouts, kvHeads, facts, write }) => {
   const golden = readGolden(checkpoint);
@@ -90,8 +94,9 @@ describe.each(FAMILIES)('$checkpoint', ({ checkpoint, layouts, kvHeads, facts, w
       });
     }
 
+    const own = new Errors();
     const close = (what: string, got: Float32Array, wanted: Float32Array): void =>
-      expect(errors.add(what, maxAbs(got, wanted)), what).toBeLessThan(TOLERANCE);
+      expect(own.add(what, errors.add(what, maxAbs(got, wanted))), what).toBeLessThan(TOLERANCE);
     const taps = (['pattern', 'z', 'result', 'resid_pre', 'resid_post'] as const).map((site) => ({ site }));
     for (const [p, ids] of golden.prompts.entries()) {
       const [row] = await runAll(opened.runner, { rows: [{ ids }], taps, logits: 'all' });
@@ -109,6 +114,7 @@ describe.each(FAMILIES)('$checkpoint', ({ checkpoint, layouts, kvHeads, facts, w
       expect(changes[0]).toBeGreaterThan(1e-3);
       close('edited logits', logits, edited[index]);
     }
+    table.add(checkpoint, name, 'everything', roundedUp(own.worst));
     await opened.closeAll();
   });
 });
