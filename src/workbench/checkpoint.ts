@@ -36,10 +36,10 @@ const USUAL = [
   'decoder_model.onnx',
   'onnx/model.onnx',
   'onnx/decoder_model.onnx',
-  'encoder_model.onnx',
-  'onnx/encoder_model.onnx',
   'decoder_model_merged.onnx',
   'onnx/decoder_model_merged.onnx',
+  'encoder_model.onnx',
+  'onnx/encoder_model.onnx',
 ];
 
 /**

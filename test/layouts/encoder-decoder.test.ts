@@ -1,6 +1,13 @@
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { sitesOf } from '../../src/anatomy/anatomy.ts';
 import { runAll, type Edit } from '../../src/instrument/runner.ts';
+import { GraphBuilder } from '../../src/onnx/build.ts';
+import { readModel } from '../../src/onnx/read.ts';
+import { bytesSource } from '../../src/onnx/source.ts';
+import { writeModel } from '../../src/onnx/write.ts';
 import { nodeDevice } from '../../src/runtime/node-cpu.ts';
 import { captureNpz, planCapture } from '../../src/workbench/capture.ts';
 import { openWorkbench } from '../../src/workbench/workbench.ts';
@@ -95,6 +102,55 @@ describe.each(['t5-pair', 'bart-pair'])('%s', (name) => {
     const written = await predict(workbench, '7 30', 3);
     expect(written.tokens.map(({ id }) => id)).toEqual([2, 7, 30]);
     expect(written.predictions).toHaveLength(3);
+    await workbench.close();
+  });
+});
+
+describe('a decoder with and without a cache in one file', () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'merged-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it('is read as the branch without one, and found beside its encoder', async () => {
+    const pair = folderOf('t5-pair');
+    for (const file of ['encoder_model.onnx', 'config.json'])
+      copyFileSync(path.join(pair, file), path.join(folder, file));
+    const bytes = readFileSync(path.join(pair, 'decoder_model.onnx'));
+    writeFileSync(path.join(folder, 'plain.bin'), bytes); // the merged graph refers to its weights
+    const { graph, ...rest } = await readModel(bytesSource('plain.bin', bytes));
+    const g = new GraphBuilder({ opset: 14, prefix: 'merged/' });
+    const [own, other] = ['decoder', 'encoder'].map((side) =>
+      g.input(`past_key_values.0.${side}.key`, 'float32', ['batch_size', 4, `past_${side}_length`, 6]),
+    );
+    const cached = g.subgraph('cached');
+    const joined = cached.op('Concat', [own, own], { axis: 2 });
+    const mean = cached.reduce('ReduceMean', cached.op('Add', [joined, other]), [1, 2, 3]);
+    cached.output(cached.op('Squeeze', [mean]), 'float32');
+    const plain = g.subgraph('plain');
+    plain.graph.nodes.push(...graph.nodes);
+    plain.output('logits', 'float32'); // called as the operator's result, as Optimum does
+    const flag = g.input('use_cache_branch', 'bool', [1]);
+    g.ops('If', [flag], { then_branch: cached, else_branch: plain }, ['logits']);
+    const { nodes, inputs } = g.graph;
+    const initializers = new Map([...graph.initializers, ...g.graph.initializers]);
+    const merged = {
+      ...rest,
+      graph: { ...graph, nodes, inputs: [...graph.inputs, ...inputs], initializers },
+    };
+    writeFileSync(path.join(folder, 'decoder_model_merged.onnx'), writeModel(merged));
+
+    const sample = readGoldenSample(pair);
+    const source = sample.expected.sourceIds!.join(' ');
+    const workbench = await openWorkbench(folder, device, { source });
+    expect(workbench.checkpoint.file).toBe('decoder_model_merged.onnx');
+    expect(wrongFacts(workbench.checkpoint.anatomy, sample.expected)).toEqual([]);
+    const rows = [{ ids: sample.prompts[0] }];
+    const taps = [{ site: 'pattern' as const }];
+    const [row] = await runAll(workbench.opened.runner, { rows, taps, logits: 'all' });
+    expect(maxAbs(row.logits, sample.tensor('p0.logits')!.data)).toBeLessThan(TOLERANCE);
+    for (const layer of [0, 1, 2, 3])
+      expect(maxAbs(row.tap('pattern', layer).data, sample.tensor(`p0.pattern.${layer}`)!.data)).toBeLessThan(
+        TOLERANCE,
+      );
     await workbench.close();
   });
 });

@@ -13,7 +13,9 @@ export const ifBranch: Rule = {
     if (condition === undefined) return 'which of its branches runs depends on what is fed';
     const branch = node.attributes.get(condition ? 'then_branch' : 'else_branch')?.graph;
     if (!branch) return 'one of its branches is missing';
-    const clash = ownNames(branch).find((name) => context.taken.has(name));
+    // a branch may call a result what the operator calls it, as Optimum's merged decoders do
+    const same = new Set(branch.outputs.flatMap(({ name }, i) => (name === node.outputs[i] ? [name] : [])));
+    const clash = ownNames(branch).find((name) => context.taken.has(name) && !same.has(name));
     if (clash !== undefined) return `its branch uses the name ${JSON.stringify(clash)} once more`;
     inline(branch, node, context);
     return undefined;
@@ -30,6 +32,6 @@ function inline(branch: Graph, node: Node, { g, taken }: RuleContext): void {
   for (const [name, tensor] of branch.initializers) g.graph.initializers.set(name, tensor);
   for (const one of branch.nodes) g.graph.nodes.push(one);
   branch.outputs.forEach(({ name }, i) => {
-    if (node.outputs[i]) g.op('Identity', [name], {}, node.outputs[i]);
+    if (node.outputs[i] && node.outputs[i] !== name) g.op('Identity', [name], {}, node.outputs[i]);
   });
 }
