@@ -3,6 +3,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { runAll, type Row, type RowResult } from '../../src/instrument/runner.ts';
+import type { GraphBuilder } from '../../src/onnx/build.ts';
+import type { Device } from '../../src/runtime/device.ts';
+import { wasmDevice } from '../../src/runtime/wasm.ts';
 import { logitTolerance } from '../../src/workbench/open.ts';
 import { readGolden } from '../helpers/golden.ts';
 import { openFolder, type Opened } from '../helpers/models.ts';
@@ -50,16 +53,31 @@ function roundedModel(format: NumberFormat, model: GptWeights): Uint8Array {
   );
 }
 
-async function opened(bytes: Uint8Array, use: (model: Opened) => Promise<void>): Promise<void> {
+async function opened(
+  bytes: Uint8Array,
+  use: (model: Opened) => Promise<void>,
+  device?: Device,
+): Promise<void> {
   const folder = mkdtempSync(path.join(tmpdir(), 'formats-'));
   writeFileSync(path.join(folder, 'model.onnx'), bytes);
-  const model = await openFolder(folder);
+  const model = await openFolder(folder, device);
   try {
     await use(model);
   } finally {
     await model.closeAll();
     rmSync(folder, { recursive: true });
   }
+}
+
+/** The model with its matrices in a format. */
+function inFormat(format: NumberFormat, weights: GptWeights): Uint8Array {
+  const parts = {
+    opset: 21,
+    linear: linearIn(format),
+    unembed: (g: GraphBuilder, x: string, { words }: GptWeights) => format.product(g, x, transposed(words)),
+    ...format.parts,
+  };
+  return writeParts(parts, weights, undefined, format.finish);
 }
 
 async function capture({ runner }: Opened, row: Row): Promise<RowResult> {
@@ -92,17 +110,7 @@ describe('ioi-4l in fewer bits', async () => {
       wanted.row = await capture(model, { ids });
       wanted.unembedded = (await model.runner.unembedFrozen(vectors, vectors)).data;
     });
-    const bytes = writeParts(
-      {
-        opset: 21,
-        ...format.parts,
-        linear: linearIn(format),
-        unembed: (g, x, { words }) => format.product(g, x, transposed(words)),
-      },
-      weights,
-      undefined,
-      format.finish,
-    );
+    const bytes = inFormat(format, weights);
     await opened(bytes, async (model) => {
       const { anatomy } = model.checkpoint;
       expect(anatomy.unrecognised).toEqual([]);
@@ -144,6 +152,16 @@ describe('ioi-4l in fewer bits', async () => {
         `${name}: taps ${error.toExponential(1)}, cost ${cost.toExponential(1)}, instrumented ${measured.toExponential(1)}`,
       );
     });
+  });
+
+  it.each(Object.entries(NUMBER_FORMATS))('%s, on WebAssembly', async (_, format) => {
+    const use = async (model: Opened): Promise<void> => {
+      const row = await capture(model, { ids });
+      const own = await model.runner.outputWeights(2, 3);
+      expect(resultError(row, 2, 3, own.data)).toBeLessThan(1e-4);
+      expect(model.measured!.maxAbs).toBeLessThan(logitTolerance(model.checkpoint) / 3);
+    };
+    await opened(inFormat(format, weights), use, await wasmDevice());
   });
 });
 
