@@ -59,7 +59,10 @@ export async function selfTest(opened: OpenModel, reference: Device): Promise<Se
   let maxAbs: number;
   try {
     maxAbs = opened.sample
-      ? largestDifference(opened.sample.logits, await plainLogits(checkpoint, reference, opened.sample.ids))
+      ? largestDifference(
+          opened.sample.logits,
+          await plainLogits(checkpoint, reference, opened.sample.ids, opened.given),
+        )
       : await patternDifference(opened, reference);
   } catch (error) {
     if (!(error instanceof HeadscopeError)) throw error;
@@ -71,7 +74,7 @@ export async function selfTest(opened: OpenModel, reference: Device): Promise<Se
 }
 
 async function patternDifference(opened: OpenModel, reference: Device): Promise<number> {
-  const other = await openModel(opened.checkpoint, reference);
+  const other = await openModel(opened.checkpoint, reference, opened.given);
   try {
     const expected = await samplePatterns(other);
     const found = await samplePatterns(opened);
