@@ -24,7 +24,7 @@ const SITES = ['pattern', 'z', 'result', 'resid_pre', 'resid_post'] as const;
 
 /** What rounding activations to 8 bits may do to a tap, and what the order of additions may. */
 const tolerance = (name: string): number =>
-  name.includes('int8') ? 5 : name.includes('throughout') ? 0.1 : 1e-3;
+  /int[48]/.test(name) ? 5 : name.includes('throughout') ? 0.1 : 1e-3;
 
 const pair = (format: NumberFormat, [weight, bias]: readonly [Weight, Weight]): [Weight, Weight] => [
   format.rounded(weight),
@@ -144,7 +144,7 @@ describe('ioi-4l in fewer bits', async () => {
       );
       const cost = maxAbs(row.logits, golden.tensor('p0.logits').data);
       const { maxAbs: measured } = model.measured!;
-      const allowed = name.includes('int8') ? 0.5 : name.includes('throughout') ? 5e-2 : 1e-3;
+      const allowed = /int[48]/.test(name) ? 0.5 : name.includes('throughout') ? 5e-2 : 1e-3;
       expect(logitTolerance(model.checkpoint)).toBe(allowed);
       expect(measured).toBeLessThan(allowed / 3);
       table.add(name, 'everything', roundedUp(error), roundedUp(cost), roundedUp(measured), String(allowed));

@@ -371,6 +371,25 @@ export const NUMBER_FORMATS: Readonly<Record<string, NumberFormat>> = {
       },
     },
   },
+  'int4 weights, DequantizeLinear in blocks of 32, opset 21': {
+    product(g, x, weight) {
+      const [K, N] = weight.dims;
+      const { numbers, scales } = inBlocks(weight, 32, 4, false);
+      const at = (k: number, n: number): number => n * (K / 32) + Math.floor(k / 32);
+      const signed = Array.from({ length: K * N }, (_, i) => {
+        const [k, n] = [Math.floor(i / N), i % N];
+        return (numbers[at(k, n)][k % 32] - 8) & 15;
+      });
+      const perBlock = Array.from(
+        { length: (K / 32) * N },
+        (_, i) => scales[at(32 * Math.floor(i / N), i % N)],
+      );
+      const b = put(g, DataType.int4, [K, N], packed(signed));
+      const scale = put(g, DataType.float, [K / 32, N], bytesOf(Float32Array.from(perBlock)));
+      return g.op('MatMul', [x, g.op('DequantizeLinear', [b, scale], { axis: 0, block_size: 32 })]);
+    },
+    rounded: (weight) => nBits(32, 4, false).rounded(weight),
+  },
   'MatMulBnb4, NF4 in blocks of 64': bnb4(1, 64),
   'MatMulBnb4, FP4 in blocks of 64': bnb4(0, 64),
 };
