@@ -3,8 +3,10 @@ import { HeadscopeError } from '../errors.ts';
 import type { GivenInputs } from '../instrument/given.ts';
 import { readNpy } from '../report/read-npy.ts';
 import type { Tensor } from '../runtime/device.ts';
+import { chatTokenizer, readChat, renderChat } from '../text/chat.ts';
 import { parsePromptSet } from '../text/prompt-set.ts';
 import { resolvePrompt, resolvePromptSet, type ResolvedPrompt } from '../text/resolve.ts';
+import type { Tokenizer } from '../text/tokenizer/tokenizer.ts';
 import { idsWithoutText } from '../workbench/predict.ts';
 import { chooseDevice, openWorkbench, type Workbench, type WorkbenchOnDisk } from '../workbench/workbench.ts';
 import { createOutput, printable, type Output } from './output.ts';
@@ -117,9 +119,19 @@ export async function readPrompts(
   return prompts;
 }
 
+/** With --chat, the prompt written by the checkpoint's chat template, and a tokenizer that adds no special tokens to it. */
+export function asChat(
+  chat: boolean | undefined,
+  tokenizer: Tokenizer,
+  prompt: string,
+): { tokenizer: Tokenizer; prompt: string } {
+  if (!chat) return { tokenizer, prompt };
+  return { tokenizer: chatTokenizer(tokenizer), prompt: renderChat(tokenizer, readChat(prompt)) };
+}
+
 /** The prompts of --prompt or --prompts; exactly one of them is needed, unless the model can do without. */
 export async function promptsFrom(
-  options: { prompt?: string; prompts?: string },
+  options: { prompt?: string; prompts?: string; chat?: boolean },
   workbench: Workbench,
   output: Output,
 ): Promise<ResolvedPrompt[]> {
@@ -132,7 +144,8 @@ export async function promptsFrom(
     throw new HeadscopeError('bad-option', 'Give either --prompt "text" or --prompts set.jsonl.');
   }
   if (options.prompts !== undefined) return readPrompts(options.prompts, workbench, output);
-  const resolved = resolvePrompt(workbench.tokenizer, { prompt: options.prompt as string });
+  const { tokenizer, prompt } = asChat(options.chat, workbench.tokenizer, options.prompt as string);
+  const resolved = resolvePrompt(tokenizer, { prompt });
   if (resolved.unknown.length)
     output.note(`warning: not in the vocabulary: ${resolved.unknown.map(printable).join(' ')}`);
   return [resolved];

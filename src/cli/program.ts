@@ -44,17 +44,22 @@ function command(name: string, description: string, parent: Command = program): 
     .option('--debug', 'show a stack trace when something fails');
 }
 
+const CHAT =
+  "--prompt is a chat: a JSON list of messages, or what the user says, written by the model's chat template";
+
 command('inspect', 'the anatomy: blocks, heads, sites, what was recognised and what was not').action(
   later(async () => (await import('./commands/inspect.ts')).inspect),
 );
 
 command('run', "next-token predictions for a prompt, and every head's summary")
   .option('--prompt <text>', 'the prompt')
+  .option('--chat', CHAT)
   .option('--top <n>', 'predictions shown', parseNumber('top', 1, 1000, true), 10)
   .action(later(async () => (await import('./commands/run.ts')).run));
 
 command('capture', 'activations of prompts to an .npz under TransformerLens hook names')
   .option('--prompt <text>', 'one prompt')
+  .option('--chat', CHAT)
   .option('--prompts <file>', 'a prompt set in JSON Lines')
   .option('--sites <list>', 'pattern, scores, z, q, k, v, result, resid, logits', 'pattern,z')
   .option('--layers <list>', 'layers, such as 0,2,5-7', parseList)
@@ -64,6 +69,7 @@ command('capture', 'activations of prompts to an .npz under TransformerLens hook
 
 command('sinks', 'attention sinks by attention and by hidden state')
   .option('--prompt <text>', 'one prompt')
+  .option('--chat', CHAT)
   .option('--prompts <file>', 'a prompt set in JSON Lines')
   .option('--alpha <x>', 'a key is a sink above alpha / T', parseNumber('alpha', 0))
   .option('--absolute <x>', 'or above this mean attention', parseNumber('absolute', 0, 1))
@@ -113,6 +119,7 @@ command('act', 'ACT: head search on a labelled set, held-out evaluation', calibr
 
 command('var', 'VAR: redistribution of attention into a focus span', calibrate)
   .option('--prompt <text>', 'the prompt')
+  .option('--chat', CHAT)
   .option('--focus <start:end>', 'the span of tokens that attention is moved to')
   .option('--dims <list>', 'sink dimensions; found when not given', parseList)
   .option('--layers <list>', 'layers treated; 2 … L−2 when not given', parseList)

@@ -16,7 +16,7 @@ const MAX_LIST_LENGTH = 10_000;
 /** Larger numbers only make long texts. */
 const MAX_NUMBER = 100_000;
 /** Expressions and statements that are evaluated before a template is given up; published ones need some hundred a message. */
-const MAX_STEPS = 500_000;
+const MAX_STEPS = 100_000;
 
 function badTemplate(what: string, cause?: unknown): HeadscopeError {
   return new HeadscopeError(
@@ -108,7 +108,7 @@ function render(source: string, variables: Readonly<Record<string, unknown>>): s
     };
     for (const [name, value] of Object.entries({ ...globals, ...variables })) environment.set(name, value);
     const program = parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }));
-    return String(new BoundedInterpreter(environment).run(program).value);
+    return (new BoundedInterpreter(environment).run(program) as { value: string }).value;
   } catch (cause) {
     if (cause instanceof HeadscopeError) throw cause;
     if (said !== undefined) throw badTemplate(`refuses these messages: "${said}"`, cause);

@@ -1,12 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { HeadscopeError } from '../../src/errors.ts';
 import { bytesSource, type CheckpointFiles } from '../../src/onnx/source.ts';
 import { loadTokenizerFiles } from '../../src/text/tokenizer/load-files.ts';
 import type { LoadedTokenizer } from '../../src/text/tokenizer/load-files.ts';
 import type { Tokenizer } from '../../src/text/tokenizer/tokenizer.ts';
-import { fixture, readJson } from './support.ts';
+import { codeOf, fixture, readJson } from './support.ts';
 import type { Case } from './support.ts';
 
 type Contents = Readonly<Record<string, string | Uint8Array | object>>;
@@ -124,7 +126,7 @@ describe('vocab.txt gives what the tokenizer.json of the same model gives', () =
   };
   /** The fixtures' longest word is 20 characters, that of the files 100. */
   const shortWords = (cases: readonly Case[]): Case[] =>
-    cases.filter(([text]) => !/\S{20}/.test(text)) as Case[];
+    cases.filter(([text]) => !/\S{20}/.test(text));
 
   test.each([
     ['bert-uncased', true],
@@ -277,6 +279,71 @@ describe('what is used and what contradicts it', () => {
   });
 });
 
+test('files with random damage are refused with bad-tokenizer or work, within two seconds', async () => {
+  const originals: Contents[] = [
+    { ...mergeFiles('gpt2-like'), 'tokenizer_config.json': { tokenizer_class: 'GPT2Tokenizer' } },
+    {
+      'vocab.txt': '[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n##b\nMary\n',
+      'tokenizer_config.json': { strip_accents: null },
+    },
+    ...['unigram-rules', 'bpe-bytes', 'bpe-unused', 'char', 'word'].map((name) => ({
+      'tokenizer.model': modelFile(name),
+    })),
+    {
+      'cl100k_base.tiktoken': readJson<{ file: string }>('fixtures/tiktoken.json').file,
+      'added_tokens.json': { '<x>': 400 },
+    },
+    { 'tokenizer.json': fixture('llama3-like').tokenizer, 'special_tokens_map.json': { bos_token: 'a' } },
+  ];
+  let refused = 0;
+  let accepted = 0;
+  let slowest = 0;
+  const byte = fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 }));
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(...originals),
+      fc.nat(),
+      fc.array(byte, { maxLength: 6 }),
+      fc.option(fc.nat(), { nil: undefined }),
+      async (original, which, changes, cut) => {
+        const names = Object.keys(original);
+        const name = names[which % names.length];
+        const value = original[name];
+        const text = typeof value === 'string' ? value : JSON.stringify(value);
+        let bytes = value instanceof Uint8Array ? value.slice() : new TextEncoder().encode(text);
+        for (const [at, to] of changes) bytes[at % bytes.length] = to;
+        if (cut !== undefined && cut % 3 === 0) bytes = bytes.subarray(0, cut % bytes.length);
+        const start = performance.now();
+        const said = await loadFiles({ ...original, [name]: bytes }).then(
+          ({ tokenizer }) => {
+            if (tokenizer === undefined) return 'accepted';
+            const used = codeOf(() => {
+              const ids = tokenizer.encode('Mary  gave 17 é日<s>\n ▁x');
+              expect(ids.every((id) => id >= 0 && id < tokenizer.vocabSize)).toBe(true);
+              tokenizer.decode(ids);
+              tokenizer.unknownPieces('Mary é');
+            });
+            expect(['none', 'unknown-token']).toContain(used);
+            return 'accepted';
+          },
+          (error: unknown) => {
+            expect(error).toBeInstanceOf(HeadscopeError);
+            expect((error as HeadscopeError).code).toBe('bad-tokenizer');
+            return 'refused';
+          },
+        );
+        slowest = Math.max(slowest, performance.now() - start);
+        if (said === 'refused') refused++;
+        else accepted++;
+      },
+    ),
+    { seed: 23, numRuns: 700 },
+  );
+  expect(refused).toBeGreaterThan(100);
+  expect(accepted).toBeGreaterThan(100);
+  expect(slowest).toBeLessThan(2000);
+});
+
 describe('damaged files are refused in one sentence', () => {
   const cut = modelFile('bpe-bytes').subarray(0, 3000);
   test.each([
@@ -293,7 +360,7 @@ describe('damaged files are refused in one sentence', () => {
     ['a bad line of ranks', { 'cl100k_base.tiktoken': 'IQ== 0\nIg 1 2\n' }, /line 2/],
     ['many empty arrays', { 'tokenizer.json': `[${'[],'.repeat(2_000_000)}[]]` }, /more arrays and entries/],
   ])('%s', async (_, contents, message) => {
-    const said = await refusal(contents as Contents);
+    const said = await refusal(contents);
     expect(said).toMatch(/^bad-tokenizer: /);
     expect(said).toMatch(message);
   });

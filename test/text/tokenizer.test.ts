@@ -241,6 +241,41 @@ describe('files that cannot be used', () => {
   });
 });
 
+describe('patterns that could search forever', () => {
+  const withPattern = (regex: string): object => ({
+    model: { type: 'WordLevel', vocab: { a: 0 }, unk_token: 'a' },
+    pre_tokenizer: { type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated' },
+  });
+  test.each([
+    ['(a+)+b', /repeats something that varies/],
+    ['(?:a|a)*b', /repeats something that varies/],
+    ['(a?){40}b', /repeats something that varies/],
+    [`${'a?'.repeat(30)}${'a'.repeat(30)}`, /too many alternatives after one another/],
+    ['.*.*x', /several open-ended repetitions/],
+    ['(?=.*y).*.*x', /several open-ended repetitions/],
+    ['(a*)\\1b', /refers back to a group/],
+    [`${'('.repeat(200)}a${')'.repeat(200)}`, /nests too many groups/],
+  ])('%s is refused', (regex, message) => {
+    expect(codeOf(() => load(withPattern(regex)))).toBe('bad-tokenizer');
+    expect(() => load(withPattern(regex))).toThrow(message);
+  });
+
+  test.each(['\\s+(?!\\S)|\\s+', "(?i:'s|'t)?\\p{L}+", '(?=(\\d{3})+(?!\\d))', ' {2,}', '[^(\\s|[.,])]+'])(
+    '%s is accepted',
+    (regex) => {
+      expect(load(withPattern(regex)).encode('a  b 1234')).not.toEqual([]);
+    },
+  );
+
+  test('one that fails slowly is given up on a long text, and works on a short one', () => {
+    const tokenizer = load(withPattern('a+b'));
+    expect(tokenizer.encode('aaab aab')).toHaveLength(3);
+    const start = performance.now();
+    expect(codeOf(() => tokenizer.encode('a'.repeat(900_000)))).toBe('prompt-too-slow');
+    expect(performance.now() - start).toBeLessThan(5000);
+  });
+});
+
 test('a broken file is refused with bad-tokenizer or works, whatever is wrong with it', () => {
   const names = ['gpt2-like', 'roberta-like', 'llama2-like', 't5-like', 'bert-uncased', 'word-level'];
   const originals = names.map((name) => fixture(name).tokenizer);

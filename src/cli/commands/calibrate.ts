@@ -102,6 +102,7 @@ export async function calibrateAct(target: string, options: ActOptions): Promise
 
 interface VarOptions extends CommonOptions {
   prompt?: string;
+  chat?: boolean;
   focus?: string;
   dims?: number[];
   layers?: number[];
@@ -143,7 +144,7 @@ export async function calibrateVar(target: string, options: VarOptions): Promise
     throw new HeadscopeError('bad-option', 'Give the focus span with --focus start:end, in tokens.');
   const focus = parseSpan(options.focus);
   await withWorkbench(target, options, async (workbench, output) => {
-    const [prompt] = await promptsFrom({ prompt: options.prompt }, workbench, output);
+    const [prompt] = await promptsFrom({ prompt: options.prompt, chat: options.chat }, workbench, output);
     const { runner } = workbench.opened;
     const bar = output.progress('redistribute');
     const run = { onProgress: bar.update };

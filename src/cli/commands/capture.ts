@@ -5,6 +5,7 @@ import { promptsFrom, withWorkbench, type CommonOptions } from '../context.ts';
 
 interface CaptureOptions extends CommonOptions {
   prompt?: string;
+  chat?: boolean;
   prompts?: string;
   sites: string;
   layers?: number[];

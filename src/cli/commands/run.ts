@@ -1,16 +1,17 @@
 import { idsWithoutText, predict } from '../../workbench/predict.ts';
 import { HeadscopeError } from '../../errors.ts';
-import { withWorkbench, type CommonOptions } from '../context.ts';
+import { asChat, withWorkbench, type CommonOptions } from '../context.ts';
 import { printable, textTable } from '../output.ts';
 
 export async function run(
   target: string,
-  options: CommonOptions & { prompt?: string; top: number },
+  options: CommonOptions & { prompt?: string; chat?: boolean; top: number },
 ): Promise<void> {
   await withWorkbench(target, options, async (workbench, output) => {
     const prompt = options.prompt ?? (idsWithoutText(workbench) ? '' : undefined);
     if (prompt === undefined) throw new HeadscopeError('bad-option', 'Give the prompt with --prompt "text".');
-    const document = await predict(workbench, prompt, options.top);
+    const asked = asChat(options.chat, workbench.tokenizer, prompt);
+    const document = await predict({ ...workbench, tokenizer: asked.tokenizer }, asked.prompt, options.top);
     if (document.unknown.length)
       output.note(`warning: not in the vocabulary: ${document.unknown.map(printable).join(' ')}`);
     output.document(document, () =>

@@ -5,6 +5,7 @@ import { printable, textTable } from '../output.ts';
 
 interface SinkOptions extends CommonOptions {
   prompt?: string;
+  chat?: boolean;
   prompts?: string;
   alpha?: number;
   absolute?: number;

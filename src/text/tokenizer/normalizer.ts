@@ -1,6 +1,6 @@
 import { asFields, asText, badTokenizer, flag, sequenceParts, text as textField } from './fields.ts';
 import type { Fields } from './fields.ts';
-import { compilePattern } from './pattern.ts';
+import { compilePattern, matchesAndGaps } from './pattern.ts';
 import { precompiledNormalizer } from './precompiled.ts';
 import { toByteChars } from './byte-level.ts';
 
@@ -78,7 +78,10 @@ function strip(left: boolean, right: boolean): Normalizer {
 export function replace(fields: Fields, where: string): Normalizer {
   const pattern = compilePattern(fields.pattern, `${where}.pattern`);
   const content = textField(fields, 'content', where, '');
-  return (text) => text.replace(pattern, () => content);
+  return (text) =>
+    matchesAndGaps(text, pattern)
+      .map((part) => (part.isMatch ? content : part.text))
+      .join('');
 }
 
 /** SentencePiece's `nmt` clean-up: control characters go, other invisible or space-like characters become spaces. */

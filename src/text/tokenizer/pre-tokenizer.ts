@@ -10,6 +10,7 @@ import {
 } from './fields.ts';
 import type { Fields } from './fields.ts';
 import { compilePattern, matchesAndGaps } from './pattern.ts';
+import type { Pattern } from './pattern.ts';
 import { toByteChars } from './byte-level.ts';
 import { unicodeScripts } from './unicode-scripts.ts';
 
@@ -94,7 +95,8 @@ const GPT2_PATTERN =
 const BEHAVIOURS = ['Isolated', 'Removed', 'MergedWithPrevious', 'MergedWithNext', 'Contiguous'] as const;
 type Behaviour = (typeof BEHAVIOURS)[number];
 
-function splitter(pattern: RegExp, behaviour: Behaviour, invert = false): PreTokenizer {
+function splitter(given: RegExp | Pattern, behaviour: Behaviour, invert = false): PreTokenizer {
+  const pattern = given instanceof RegExp ? { regex: given, watched: false } : given;
   return (piece) => {
     const parts = matchesAndGaps(piece.text, pattern).map((part, i) => ({
       text: part.text,

@@ -9,6 +9,7 @@ import { parseJson } from './json-file.ts';
 import { createModel } from './model.ts';
 import type { PieceModel } from './model.ts';
 import { createNormalizer } from './normalizer.ts';
+import { startText } from './pattern.ts';
 import type { Normalizer } from './normalizer.ts';
 import { createPreTokenizer } from './pre-tokenizer.ts';
 import type { PreTokenizer } from './pre-tokenizer.ts';
@@ -156,6 +157,7 @@ export function assembleTokenizer(parts: TokenizerParts, config: Fields): Tokeni
         `The prompt has ${text.length} characters; at most ${MAX_PROMPT_LENGTH} are accepted. Shorten it.`,
       );
     }
+    startText();
     for (const section of findRaw(text)) {
       if ('id' in section) {
         onId(section.id);
@@ -212,7 +214,10 @@ export function assembleTokenizer(parts: TokenizerParts, config: Fields): Tokeni
       );
       return unknown.map((part) => displayText(part, style, model));
     },
-    decode: (ids) => parts.decode(ids.map((id) => tokenText(id) ?? `[${id}]`)).join(''),
+    decode: (ids) => {
+      startText();
+      return parts.decode(ids.map((id) => tokenText(id) ?? `[${id}]`)).join('');
+    },
     token: (id) => {
       const addedToken = addedById.get(id);
       if (addedToken !== undefined) return visible(addedToken.content);
