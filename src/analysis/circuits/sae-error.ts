@@ -54,8 +54,10 @@ export function errorProducts(g: GraphBuilder, shape: Shape, rows: Rows, decodin
 function byError(g: GraphBuilder, shape: Shape, { x }: Rows, { f, d, b }: Decoding): ErrorProducts {
   const alpha = { float: errorScale(shape) };
   const error = g.op('Sub', [g.op('Gemm', [f, d, b], { transA: 1 }), x]);
+  // Of shape [1]: a scalar there crashes ONNX Runtime's WebGPU provider.
+  const push = g.constant(Float32Array.of(shape.lambda / shape.rows), [1]);
   return {
-    gradF: g.op('Gemm', [d, error, g.float(shape.lambda / shape.rows)], { transB: 1, alpha }),
+    gradF: g.op('Gemm', [d, error, push], { transB: 1, alpha }),
     gradDecoder: g.op('Gemm', [f, error], { alpha }),
     sum: g.reduce('ReduceSum', error, [0], false),
     squares: g.op('ReduceSumSquare', [error], { keepdims: 0 }),
