@@ -13,7 +13,7 @@ function describe({ model, blocks, unembedding, unrecognised, notes }: InspectDo
     `  producer   ${printable(model.producer)}, opset ${model.opset ?? '?'}, ${model.nodes} nodes`,
     `  inputs     ${model.inputs.map((input) => `${printable(input.name)} (${input.role}${input.shape ? ` [${input.shape.join(', ')}]` : ''})`).join(', ')}`,
     `  outputs    ${model.outputs.slice(0, 6).map(printable).join(', ')}${model.outputs.length > 6 ? `, … (${model.outputs.length})` : ''}`,
-    `  tokenizer  ${model.tokenizer.kind}, ${model.tokenizer.vocab.toLocaleString('en')} tokens`,
+    `  tokenizer  ${model.tokenizer.kind}, ${model.tokenizer.vocab.toLocaleString('en')} tokens${model.tokenizer.source === null ? '' : `, from ${model.tokenizer.source}`}`,
     `  context    ${model.context ?? 'not limited by the graph'}`,
     `  unembed    ${unembedding ? `${unembedding.vocab} tokens, ${unembedding.tied ? 'tied to the embedding' : 'own matrix'}, final norm ${unembedding.finalNorm ?? 'none'}` : 'not found'}`,
     '',

@@ -104,7 +104,9 @@ const HIGHEST_AT_LEAST = 2 ** -126;
 
 function bpe({ scoreOf, userDefined, unused }: Pieces): (text: string) => string[] {
   const split = characters({ scoreOf, userDefined, unused });
-  return (text) => {
+  // Where no piece goes on past a space, words do not touch each other and can be joined one by one.
+  const byWord = [...scoreOf.keys()].every((piece) => !INNER_SPACE.test(piece));
+  const joinWord = (word: string): string[] => {
     /** What unused pieces were joined from: they are taken apart again. */
     const joinedFrom = new Map<string, readonly [string, string]>();
     const join = (left: string, right: string): { text: string; rank: number } | undefined => {
@@ -119,10 +121,15 @@ function bpe({ scoreOf, userDefined, unused }: Pieces): (text: string) => string
       const from = unused.has(piece) ? joinedFrom.get(piece) : undefined;
       return from === undefined ? [piece] : from.flatMap(apart);
     };
-    const out = mergeSymbols(split(text), join);
+    const out = mergeSymbols(split(word), join);
     return unused.size === 0 ? out : out.flatMap(apart);
   };
+  return (text) => (byWord ? text.split(BEFORE_SPACE).flatMap(joinWord) : joinWord(text));
 }
+
+/** A space mark behind anything else. */
+const INNER_SPACE = new RegExp(`[^${SPACE_MARK}]${SPACE_MARK}`, 'u');
+const BEFORE_SPACE = new RegExp(`(?<=[^${SPACE_MARK}])(?=${SPACE_MARK})`, 'u');
 
 /** Characters and user-defined pieces. */
 function characters({ userDefined }: Pieces): (text: string) => string[] {
