@@ -40,6 +40,36 @@ const last = (logits: Float32Array): Float32Array => logits.subarray(logits.leng
 const NOAH = 40;
 const OTTO = 42;
 
+describe('what if', () => {
+  const specs = [{ kind: 'ablate', head: { layer: 1, head: 3 }, mode: 'zero' }] as const;
+
+  it('gives the same baseline again, whatever was asked in between, and the edits of each question', async () => {
+    const [ids, others] = golden.prompts;
+    const clean = last(golden.tensor('p0.logits').data);
+    const zero = readCases().find(({ model, title }) => model === 'ioi-4l' && title === 'zero ablation')!;
+    const first = await joined.client.call('whatIf', question(ids));
+    expect(first.edited).toBeNull();
+    for (const { id, logit } of first.baseline.predictions) expect(logit).toBeCloseTo(clean[id], 3);
+    for (let round = 0; round < 2; round++) {
+      const { baseline, edited, changes } = await joined.client.call(
+        'whatIf',
+        question(ids, { specs: [...specs] }),
+      );
+      expect(baseline).toEqual(first.baseline);
+      expect(baseline.summaries.received[0].length).toBe(8 * ids.length);
+      for (const { id, logit } of edited!.predictions) expect(logit).toBeCloseTo(zero.logits[id], 3);
+      expect(changes[0]).toBeGreaterThan(0);
+    }
+    for (let i = 0; i < 6; i++) await joined.client.call('whatIf', question(others.slice(0, 6 + i)));
+    expect(await joined.client.call('whatIf', question(ids))).toEqual(first);
+    const other = await joined.client.call(
+      'whatIf',
+      question(ids, { answers: ['Otto'], distractors: ['Noah'] }),
+    );
+    expect(other.baseline.logitDifference).toBeCloseTo(-first.baseline.logitDifference!, 5);
+  });
+});
+
 describe('ablation effects', () => {
   it('of zero ablation equal those of a plain float64 model', async () => {
     const zero = readCases().find(({ model, title }) => model === 'ioi-4l' && title === 'zero ablation')!;

@@ -1,3 +1,4 @@
+import { headName } from '../../../src/instrument/runner.ts';
 import * as v from 'valibot';
 import type { HeadValues } from '../../../src/workbench/engine/commands/heads.ts';
 import type { ResultEntry, SessionDocument } from '../../../src/workbench/session/schema.ts';
@@ -79,7 +80,7 @@ export function latestCircuit(
   for (const { layer, head, score, inCircuit } of read.output.heads) {
     if (values[layer]?.[head] === undefined) continue;
     values[layer][head] = score;
-    if (inCircuit) members.add(`L${layer}H${head}`);
+    if (inCircuit) members.add(headName({ layer, head }));
   }
   return { title: result.title, values, members };
 }

@@ -1,3 +1,4 @@
+import { headName } from '../../instrument/runner.ts';
 import type { ActSearch } from '../../analysis/calibration/search-document.ts';
 import type { Redistribution } from '../../analysis/calibration/redistribute.ts';
 import { bars, table, type Figure, type Table } from '../../report/index.ts';
@@ -26,7 +27,7 @@ export function gainGrid(shape: HeadCounts, search: ActSearch, context?: Figure[
         : 'Marked heads are kept: the bootstrap interval of their gain lies above 0.'
     }`,
     scale: { label: gainLabel(search), ...(unit && { unit }), map: 'diverging' },
-    value: (layer, head) => gains.get(`L${layer}H${head}`),
+    value: (layer, head) => gains.get(headName({ layer, head })),
     marks: {
       label: 'kept',
       cells: search.heads

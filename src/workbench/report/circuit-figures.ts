@@ -1,3 +1,4 @@
+import { headName } from '../../instrument/runner.ts';
 import type { CircuitRule } from '../../analysis/circuits/choose.ts';
 import type { CircuitEdge } from '../../analysis/circuits/circuit-types.ts';
 import type { FaithfulnessCurve } from '../../analysis/circuits/faithfulness.ts';
@@ -37,7 +38,7 @@ export function scoresFigure(shape: HeadShape, heads: CircuitHeads, rule: Circui
     title: 'Circuit score of each head',
     caption: `Outlined heads are in the circuit ${ruleText(rule)}.`,
     scale: { label: 'Score' },
-    value: (l, h) => of.get(`L${l}H${h}`)?.score,
+    value: (l, h) => of.get(headName({ layer: l, head: h }))?.score,
     marks: { label: 'in the circuit', cells: cells(heads.filter(({ inCircuit }) => inCircuit)) },
   });
 }
@@ -56,7 +57,7 @@ export function ablationFigure(
     title: `Effect of mean-ablating each head on the ${causal.metric.replace('-', ' ')}`,
     caption: `Positive: the head helps. Clean ${causal.clean.toFixed(3)}, corrupted ${causal.corrupt.toFixed(3)}; z is replaced by its mean over the negative prompts (${causal.mean.replace('-', ' ')}).${known.length ? ' Outlined heads are in the known circuit.' : ''}`,
     scale: { label: 'Effect', map: 'diverging' },
-    value: (l, h) => of.get(`L${l}H${h}`)?.effect?.meanAblation,
+    value: (l, h) => of.get(headName({ layer: l, head: h }))?.effect?.meanAblation,
     ...(known.length ? { marks: { label: 'in the known circuit', cells: known } } : {}),
   });
 }

@@ -1,6 +1,6 @@
 import { logitLens } from '../../analysis/lens/logit-lens.ts';
 import { attributeLogits } from '../../analysis/lens/attribution.ts';
-import { runAll, type RunOptions } from '../../instrument/runner.ts';
+import { headName, runAll, type RunOptions } from '../../instrument/runner.ts';
 import {
   bars,
   heatmap,
@@ -92,7 +92,7 @@ export async function overviewSection(
     figures.push(
       heatmap({
         id: 'pattern',
-        title: `Pattern of L${best.layer}H${best.head}, the most selective head here`,
+        title: `Pattern of ${headName(best)}, the most selective head here`,
         caption: 'Each row is a query and sums to 1; the columns are the keys it attends to.',
         rows: { label: 'Query', names: texts, tokens: true },
         columns: { label: 'Key', names: texts, tokens: true },

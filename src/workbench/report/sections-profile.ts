@@ -1,5 +1,5 @@
 import { profileHeads } from '../../analysis/profile/profile.ts';
-import type { RunOptions } from '../../instrument/runner.ts';
+import { headName, type RunOptions } from '../../instrument/runner.ts';
 import { section, table, type Section } from '../../report/index.ts';
 import { specialIds } from '../special-ids.ts';
 import type { Workbench } from '../workbench.ts';
@@ -40,7 +40,7 @@ export async function profileSection(
       title,
       caption,
       scale: { label: 'Attention', domain: [0, 1] },
-      value: (l, h) => at.get(`L${l}H${h}`)?.[key],
+      value: (l, h) => at.get(headName({ layer: l, head: h }))?.[key],
       context: used,
     });
   return section({

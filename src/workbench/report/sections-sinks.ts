@@ -1,5 +1,5 @@
 import { findSinks } from '../../analysis/sinks/find.ts';
-import type { RunOptions } from '../../instrument/runner.ts';
+import { headName, type RunOptions } from '../../instrument/runner.ts';
 import { section, table, type Section } from '../../report/index.ts';
 import { showTokens } from '../../text/prompt.ts';
 import type { ResolvedPrompt } from '../../text/resolve.ts';
@@ -94,7 +94,7 @@ export async function sinksSection(
               caption:
                 'The largest mean attention that the head gives to any token that is a sink again and again. Empty heads are no sink heads.',
               scale: { label: 'Mean attention received', domain: [0, 1] },
-              value: (layer, head) => strength.get(`L${layer}H${head}`) ?? null,
+              value: (layer, head) => strength.get(headName({ layer, head })) ?? null,
               context: { prompts: `${prompts.length} prompts` },
             }),
           ]

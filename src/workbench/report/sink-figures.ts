@@ -1,3 +1,4 @@
+import { headName } from '../../instrument/runner.ts';
 import type { PromptSinks, SinksDocument } from '../../analysis/sinks/find.ts';
 import type { TokenSink } from '../../analysis/sinks/evidence.ts';
 import type { SinkTrace } from '../../analysis/sinks/trace.ts';
@@ -151,7 +152,7 @@ export function feedingHeads(
     caption:
       'Mean attention that the sink receives from the head, over the queries that may see it. Empty heads are below the threshold.',
     scale: { label: 'Mean attention received', domain: [0, 1] },
-    value: (layer, head) => most.get(`L${layer}H${head}`) ?? null,
+    value: (layer, head) => most.get(headName({ layer, head })) ?? null,
     ...(context && { context }),
   });
 }

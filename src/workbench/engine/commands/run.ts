@@ -47,7 +47,7 @@ export interface RowProgress {
 }
 
 /** Logits of every token are only fetched up to this many numbers a row. */
-const MOST_LOGITS = 1 << 24;
+export const MOST_LOGITS = 1 << 24;
 
 const progressOf =
   (onProgress: CallContext<RowProgress>['onProgress']) =>
@@ -55,7 +55,7 @@ const progressOf =
     onProgress({ done, total });
 
 /** ln p of the tokens that did come, from logits [T × vocab]. */
-function nextLogprobs(logits: Float32Array, ids: readonly number[], vocab: number): Float32Array {
+export function nextLogprobs(logits: Float32Array, ids: readonly number[], vocab: number): Float32Array {
   return Float32Array.from({ length: ids.length - 1 }, (_, t) => {
     const row = logits.subarray(t * vocab, (t + 1) * vocab);
     return row[ids[t + 1]] - logSumExp(row);

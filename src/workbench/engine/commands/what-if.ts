@@ -1,12 +1,21 @@
 import { logSumExp, topTokens } from '../../../analysis/lens/distribution.ts';
-import { logitDifference } from '../../../analysis/circuits/metric.ts';
-import { HeadscopeError } from '../../../errors.ts';
-import { type HeadSummaries, type RowResult, type TokenPos } from '../../../instrument/runner.ts';
+import { logitDifference, type Targets } from '../../../analysis/circuits/metric.ts';
+import {
+  runAll,
+  type HeadSummaries,
+  type Row,
+  type RowResult,
+  type Runner,
+  type TokenPos,
+} from '../../../instrument/runner.ts';
+import type { FloatTensor } from '../../../runtime/device.ts';
 import { requireSingleToken } from '../../../text/prompt.ts';
+import type { Tokenizer } from '../../../text/tokenizer/tokenizer.ts';
 import type { EditSpec } from '../../session/schema.ts';
-import type { Engine } from '../engine.ts';
+import type { Engine, EngineWorkbench } from '../engine.ts';
 import { resolveEdits, type EditContext } from '../resolve-edits.ts';
 import type { CallContext } from '../rpc.ts';
+import { MOST_LOGITS, nextLogprobs, pattern, type PredictedToken } from './run.ts';
 
 /** A prompt with the edits of the session. */
 export interface WhatIfQuestion {
@@ -20,23 +29,14 @@ export interface WhatIfQuestion {
   readonly distractors: readonly string[];
 }
 
-export interface Prediction {
-  readonly id: number;
-  readonly token: string;
-  readonly logit: number;
-  readonly probability: number;
-}
-
 /** What the model makes of a prompt. */
 export interface Outcome {
   /** Most probable next tokens, best first; empty when the model has no unembedding. */
-  readonly predictions: readonly Prediction[];
+  readonly predictions: readonly PredictedToken[];
   /** −log p of each token given those before it, in nats, one entry less than tokens; null when the logits of all tokens would be too large. */
   readonly losses: Float32Array | null;
-  /** Logits of the baseline's ten best tokens, for comparing. */
-  readonly tracked: readonly Prediction[];
-  readonly answers: readonly Prediction[];
-  readonly distractors: readonly Prediction[];
+  readonly answers: readonly PredictedToken[];
+  readonly distractors: readonly PredictedToken[];
   /** Mean logit of the answers − mean logit of the distractors; null without both. */
   readonly logitDifference: number | null;
   readonly summaries: HeadSummaries;
@@ -51,11 +51,13 @@ export interface WhatIf {
 }
 
 const TOP = 10;
-/** Logits of every token beyond this many numbers (64 MB) are not fetched for the losses. */
-const MOST_LOGITS = 1 << 24;
+
+/** Prompts whose unedited outcome is kept, for each open checkpoint; a slider that moves asks for the same one again and again. */
+const KEPT = 4;
+const baselines = new WeakMap<EngineWorkbench, Map<string, Outcome>>();
 
 /**
- * Runs a prompt as it is and with the session's edits, in one batch of one session.
+ * What a prompt gives as it is, and with the session's edits. What it gives as it is is run once, so an edit that changes costs one run.
  * @throws HeadscopeError what `resolveEdits` and `Runner.run` throw; `answer-not-one-token`
  */
 export async function whatIf(
@@ -63,61 +65,75 @@ export async function whatIf(
   question: WhatIfQuestion,
   { signal }: CallContext,
 ): Promise<WhatIf> {
-  const { runner, tokenizer } = engine.workbench();
-  const { vocab } = runner.shape;
+  const workbench = engine.workbench();
+  const { runner, tokenizer } = workbench;
   const { ids, specs } = question;
   const tokenIds = (texts: readonly string[]): number[] =>
-    vocab ? texts.map((text) => requireSingleToken(tokenizer, text)) : [];
+    runner.shape.vocab ? texts.map((text) => requireSingleToken(tokenizer, text)) : [];
   const targets = { answers: tokenIds(question.answers), distractors: tokenIds(question.distractors) };
   const resolved = await resolveEdits(runner, specs, question, { signal });
   const edits = resolved.map(({ edit }) => edit);
-  const all = vocab > 0 && ids.length * vocab <= MOST_LOGITS;
-  const rows: RowResult[] = [];
-  await runner.run(
-    {
-      rows: edits.length ? [{ ids }, { ids, edits }] : [{ ids }],
-      summaries: true,
-      logits: vocab === 0 ? 'none' : all ? 'all' : 'last',
-      allowNoEffect: true,
-    },
-    (row) => (rows[row.index] = row),
-    { signal },
-  );
-  const last = (row: RowResult): Float32Array =>
-    all ? row.logits.subarray((ids.length - 1) * vocab) : row.logits;
-  const best = vocab ? topTokens(last(rows[0]), TOP).map(({ id }) => id) : [];
-  const outcome = (row: RowResult): Outcome => {
-    const logits = last(row);
-    const normaliser = vocab ? logSumExp(logits) : 0;
-    const of = (id: number): Prediction => ({
-      id,
-      token: tokenizer.token(id),
-      logit: logits[id],
-      probability: Math.exp(logits[id] - normaliser),
-    });
-    return {
-      predictions: vocab ? topTokens(logits, TOP).map(({ id }) => of(id)) : [],
-      tracked: best.map(of),
-      losses: all ? lossesOf(row.logits, ids, vocab) : null,
-      answers: targets.answers.map(of),
-      distractors: targets.distractors.map(of),
-      logitDifference:
-        targets.answers.length && targets.distractors.length ? logitDifference(logits, targets) : null,
-      summaries: row.summaries(),
-    };
-  };
+  const kept = baselines.get(workbench) ?? new Map<string, Outcome>();
+  baselines.set(workbench, kept);
+  const key = JSON.stringify([ids, targets]);
+  let baseline = kept.get(key);
+  const rows: Row[] = [...(baseline ? [] : [{ ids }]), ...(edits.length ? [{ ids, edits }] : [])];
+  const results = rows.length ? await runPrompts(runner, rows, signal) : [];
+  if (!baseline) {
+    baseline = outcomeOf(runner, tokenizer, results[0], targets);
+    if (kept.size >= KEPT) kept.delete([...kept.keys()][0]);
+    kept.set(key, baseline);
+  }
+  const edited = edits.length ? results[results.length - 1] : undefined;
   const changes = specs.map((_, spec) =>
-    resolved.reduce((most, each, i) => (each.spec === spec ? Math.max(most, rows[1].changes[i]) : most), 0),
+    resolved.reduce((most, each, i) => (each.spec === spec ? Math.max(most, edited!.changes[i]) : most), 0),
   );
-  return { baseline: outcome(rows[0]), edited: rows[1] ? outcome(rows[1]) : null, changes };
+  return {
+    baseline: structuredClone(baseline), // a result's arrays go to the caller; this one stays here
+    edited: edited ? outcomeOf(runner, tokenizer, edited, targets) : null,
+    changes,
+  };
 }
 
-/** −log p(token t + 1 | tokens ≤ t) from logits [T × vocab]. */
-function lossesOf(logits: Float32Array, ids: readonly number[], vocab: number): Float32Array {
-  return Float32Array.from({ length: ids.length - 1 }, (_, t) => {
-    const row = logits.subarray(t * vocab, (t + 1) * vocab);
-    return logSumExp(row) - row[ids[t + 1]];
+/** True when the logits of every token of a prompt are fetched, for the losses. */
+const fetchesAll = ({ shape: { vocab } }: Runner, ids: readonly number[]): boolean =>
+  vocab > 0 && ids.length * vocab <= MOST_LOGITS;
+
+/** Rows of one prompt in one batch. */
+function runPrompts(runner: Runner, rows: readonly Row[], signal: AbortSignal): Promise<RowResult[]> {
+  const logits = runner.shape.vocab === 0 ? 'none' : fetchesAll(runner, rows[0].ids) ? 'all' : 'last';
+  return runAll(runner, { rows, summaries: true, logits, allowNoEffect: true }, { signal });
+}
+
+function outcomeOf(runner: Runner, tokenizer: Tokenizer, row: RowResult, targets: Targets): Outcome {
+  const { vocab } = runner.shape;
+  const { ids } = row;
+  const all = fetchesAll(runner, ids);
+  const logits = all ? row.logits.subarray((ids.length - 1) * vocab) : row.logits;
+  const normaliser = vocab ? logSumExp(logits) : 0;
+  const of = (id: number): PredictedToken => ({
+    id,
+    token: tokenizer.token(id),
+    logit: logits[id],
+    probability: Math.exp(logits[id] - normaliser),
   });
+  return {
+    predictions: vocab ? topTokens(logits, TOP).map(({ id }) => of(id)) : [],
+    losses: all ? nextLogprobs(row.logits, ids, vocab).map((logprob) => -logprob) : null,
+    answers: targets.answers.map(of),
+    distractors: targets.distractors.map(of),
+    logitDifference:
+      targets.answers.length && targets.distractors.length ? logitDifference(logits, targets) : null,
+    summaries: ownSummaries(row.summaries()),
+  };
+}
+
+/** Copies that hold nothing else: a runtime's arrays may be parts of one large answer, which would travel whole. */
+function ownSummaries(summaries: HeadSummaries): HeadSummaries {
+  const entries = Object.entries(summaries) as [keyof HeadSummaries, readonly Float32Array[]][];
+  return Object.fromEntries(
+    entries.map(([name, arrays]) => [name, arrays.map((array) => array.slice())]),
+  ) as unknown as HeadSummaries;
 }
 
 export interface PatternQuestion extends WhatIfQuestion {
@@ -126,31 +142,24 @@ export interface PatternQuestion extends WhatIfQuestion {
   readonly head?: number;
 }
 
-/** A head's (or a layer's) attention on a prompt with the session's edits: [heads, T, T], or [T, T] of one head. */
+/**
+ * A head's (or a layer's) attention on a prompt with the session's edits: [heads, T, T], or [T, T] of one head.
+ * @throws HeadscopeError what `resolveEdits` and `Runner.run` throw
+ */
 export async function editedPattern(
   engine: Engine,
   question: PatternQuestion,
-  { signal }: CallContext,
-): Promise<{ dims: readonly number[]; data: Float32Array }> {
+  context: CallContext,
+): Promise<FloatTensor> {
   const { runner } = engine.workbench();
   const { ids, layer, head } = question;
-  const edits = (await resolveEdits(runner, question.specs, question, { signal })).map(({ edit }) => edit);
-  let pattern: { dims: readonly number[]; data: Float32Array } | undefined;
-  await runner.run(
-    {
-      rows: [{ ids, edits }],
-      taps: [{ site: 'pattern', layers: [layer] }],
-      logits: 'none',
-      allowNoEffect: true,
-    },
-    (row) => (pattern = row.tap('pattern', layer)),
-    { signal },
-  );
-  if (!pattern) throw new HeadscopeError('run-failed', 'The run gave no pattern.', 1);
-  if (head === undefined) return { dims: pattern.dims, data: pattern.data.slice() };
-  const [, queries, keys] = pattern.dims;
+  const resolved = await resolveEdits(runner, question.specs, question, { signal: context.signal });
+  const edits = resolved.map(({ edit }) => edit);
+  const whole = await pattern(engine, { ids, edits, layer, allowNoEffect: true }, context);
+  if (head === undefined) return whole;
+  const [, queries, keys] = whole.dims;
   return {
     dims: [queries, keys],
-    data: pattern.data.slice(head * queries * keys, (head + 1) * queries * keys),
+    data: whole.data.slice(head * queries * keys, (head + 1) * queries * keys),
   };
 }
