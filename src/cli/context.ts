@@ -3,7 +3,7 @@ import { HeadscopeError } from '../errors.ts';
 import type { GivenInputs } from '../instrument/given.ts';
 import { readNpy } from '../report/read-npy.ts';
 import type { Tensor } from '../runtime/device.ts';
-import { chatTokenizer, readChat, renderChat } from '../text/chat.ts';
+import { chatTokenizer, readChat, renderChat, renderChatSet } from '../text/chat.ts';
 import { parsePromptSet } from '../text/prompt-set.ts';
 import { resolvePrompt, resolvePromptSet, type ResolvedPrompt } from '../text/resolve.ts';
 import type { Tokenizer } from '../text/tokenizer/tokenizer.ts';
@@ -92,6 +92,7 @@ export async function readPrompts(
   file: string,
   workbench: Workbench,
   output: Output,
+  chat = false,
 ): Promise<ResolvedPrompt[]> {
   const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
     throw new HeadscopeError(
@@ -103,7 +104,10 @@ export async function readPrompts(
   });
   if (text.length > MAX_SET_BYTES)
     throw new HeadscopeError('bad-prompts', `${file} is larger than 64 MB, which is no prompt set.`);
-  const { prompts, problems } = resolvePromptSet(workbench.tokenizer, parsePromptSet(text));
+  const read = parsePromptSet(text, { chat });
+  const { prompts, problems } = chat
+    ? resolvePromptSet(chatTokenizer(workbench.tokenizer), renderChatSet(workbench.tokenizer, read))
+    : resolvePromptSet(workbench.tokenizer, read);
   for (const { line, message } of problems)
     process.stderr.write(`warning: ${file}:${line}: ${printable(message)} The line was left out.\n`);
   if (prompts.length === 0)
@@ -143,7 +147,7 @@ export async function promptsFrom(
   if ((options.prompt === undefined) === (options.prompts === undefined)) {
     throw new HeadscopeError('bad-option', 'Give either --prompt "text" or --prompts set.jsonl.');
   }
-  if (options.prompts !== undefined) return readPrompts(options.prompts, workbench, output);
+  if (options.prompts !== undefined) return readPrompts(options.prompts, workbench, output, options.chat);
   const { tokenizer, prompt } = asChat(options.chat, workbench.tokenizer, options.prompt as string);
   const resolved = resolvePrompt(tokenizer, { prompt });
   if (resolved.unknown.length)

@@ -45,7 +45,7 @@ function command(name: string, description: string, parent: Command = program): 
 }
 
 const CHAT =
-  "--prompt is a chat: a JSON list of messages, or what the user says, written by the model's chat template";
+  "prompts are chats: lists of messages in JSON, or what the user says, written by the model's chat template";
 
 command('inspect', 'the anatomy: blocks, heads, sites, what was recognised and what was not').action(
   later(async () => (await import('./commands/inspect.ts')).inspect),
@@ -86,6 +86,7 @@ command(
 
 command('circuit', 'which heads do a task: sparse-autoencoder codes, p-values, causal check')
   .option('--task <file>', 'positive and corrupted prompts in JSON Lines')
+  .option('--chat', CHAT)
   .option('--method <name>', 'headscope, or published (O’Neill & Bui 2024)', 'headscope')
   .option('--position <name>', 'head outputs averaged over positions (mean) or at the last one', 'mean')
   .option('--latents <n>', 'latents of the autoencoder (200)', parseNumber('latents', 2, 65_536, true))
@@ -108,6 +109,7 @@ const calibrate = program.command('calibrate').description('attention calibratio
 
 command('act', 'ACT: head search on a labelled set, held-out evaluation', calibrate)
   .option('--task <file>', 'labelled prompts in JSON Lines')
+  .option('--chat', CHAT)
   .option('--alpha <x>', 'a key is a sink above alpha / T', parseNumber('alpha', 0))
   .option('--absolute <x>', 'or above this mean attention', parseNumber('absolute', 0, 1))
   .option('--beta <x>', 'share of its attention that a sink keeps', parseNumber('beta', 0, 1))
@@ -136,6 +138,7 @@ command('report', 'every analysis into a folder: report.html, report.json, table
     files,
   )
   .option('--prompts <file>', 'prompts for the overview and the sinks')
+  .option('--chat', CHAT)
   .option('--out <folder>', 'the folder to write; headscope-report-<name> when not given')
   .action(later(async () => (await import('./commands/report.ts')).report));
 

@@ -1,5 +1,6 @@
 import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja';
 import { HeadscopeError } from '../errors.ts';
+import type { PromptItem, PromptSet } from './prompt-set.ts';
 import type { Tokenizer } from './tokenizer/tokenizer.ts';
 
 /** One turn of a conversation. */
@@ -39,13 +40,7 @@ export function renderChat(
   messages: readonly ChatMessage[],
   { addGenerationPrompt = true }: { readonly addGenerationPrompt?: boolean } = {},
 ): string {
-  if (tokenizer.chat === undefined) {
-    throw new HeadscopeError(
-      'no-chat-template',
-      'The checkpoint has no chat template (chat_template in tokenizer_config.json, or chat_template.jinja). Write the prompt without --chat.',
-    );
-  }
-  const { source, specialTexts } = tokenizer.chat;
+  const { source, specialTexts } = requireTemplate(tokenizer);
   if (source.length > MAX_TEMPLATE_LENGTH)
     throw badTemplate(`has more than ${MAX_TEMPLATE_LENGTH} characters`);
   // The library's trimming takes quadratic time on them.
@@ -87,6 +82,38 @@ export function readChat(prompt: string): ChatMessage[] {
       `Message ${i + 1} of the chat is not an object with the texts "role" and "content". Write [{"role": "user", "content": "..."}].`,
     );
   });
+}
+
+/**
+ * A prompt set whose prompts and corrupt prompts are chats (see `readChat`), written by the chat template. Items that it cannot write become
+ * problems of the set.
+ * @throws HeadscopeError `no-chat-template`
+ */
+export function renderChatSet(tokenizer: Tokenizer, set: PromptSet): PromptSet {
+  requireTemplate(tokenizer);
+  const write = (text: string): string => renderChat(tokenizer, readChat(text));
+  const items: PromptItem[] = [];
+  const lines: number[] = [];
+  const problems = [...set.problems];
+  set.items.forEach((item, i) => {
+    try {
+      const corrupt = item.corrupt === undefined ? {} : { corrupt: write(item.corrupt) };
+      items.push({ ...item, prompt: write(item.prompt), ...corrupt });
+      lines.push(set.lines[i]);
+    } catch (error) {
+      if (!(error instanceof HeadscopeError)) throw error;
+      problems.push({ line: set.lines[i], message: error.message });
+    }
+  });
+  return { items, lines, problems };
+}
+
+function requireTemplate(tokenizer: Tokenizer): NonNullable<Tokenizer['chat']> {
+  if (tokenizer.chat !== undefined) return tokenizer.chat;
+  throw new HeadscopeError(
+    'no-chat-template',
+    'The checkpoint has no chat template (chat_template in tokenizer_config.json, or chat_template.jinja). Write the prompt without --chat.',
+  );
 }
 
 function render(source: string, variables: Readonly<Record<string, unknown>>): string {

@@ -29,6 +29,8 @@ export interface PromptSet {
 /**
  * Reads a prompt set: JSON Lines, one object a line, blank lines allowed.
  *
+ * With `chat`, `prompt` and `corrupt` may be lists of messages, `[{"role": "user", "content": "..."}]`; an item keeps them as JSON.
+ *
  * | field | meaning |
  * |---|---|
  * | `prompt` | the text the model gets (required); token ids such as `"0 5 17"` for a checkpoint without tokenizer |
@@ -44,7 +46,7 @@ export interface PromptSet {
  * An unknown field makes a line bad, because a misspelt one would otherwise change the question silently.
  * @returns the good lines in order, and every bad one with what is wrong with it
  */
-export function parsePromptSet(text: string): PromptSet {
+export function parsePromptSet(text: string, { chat = false }: { readonly chat?: boolean } = {}): PromptSet {
   const items: PromptItem[] = [];
   const lines: number[] = [];
   const problems: PromptProblem[] = [];
@@ -55,7 +57,7 @@ export function parsePromptSet(text: string): PromptSet {
       if (source.trim() === '') return;
       const line = index + 1;
       try {
-        items.push(readItem(source));
+        items.push(readItem(source, chat));
         lines.push(line);
       } catch (error) {
         if (!(error instanceof BadLine)) throw error;
@@ -105,7 +107,7 @@ const READERS: { readonly [K in keyof Required<PromptItem>]: (value: unknown) =>
   metric: (value) => oneOf(value, METRICS, 'metric'),
 };
 
-function readItem(source: string): PromptItem {
+function readItem(source: string, chat: boolean): PromptItem {
   let value: unknown;
   try {
     value = JSON.parse(source);
@@ -116,7 +118,15 @@ function readItem(source: string): PromptItem {
     typeof value === 'object' && value !== null && !Array.isArray(value),
     'not a JSON object such as {"prompt": "..."}',
   );
-  const fields = value as Record<string, unknown>;
+  const fields = { ...value } as Record<string, unknown>;
+  for (const key of ['prompt', 'corrupt']) {
+    if (!Array.isArray(fields[key])) continue;
+    check(
+      chat,
+      `"${key}" is a list of messages; only --chat writes them, with the checkpoint's chat template`,
+    );
+    fields[key] = JSON.stringify(fields[key]);
+  }
   const unknown = Object.keys(fields).find((key) => !Object.hasOwn(READERS, key));
   check(
     unknown === undefined,

@@ -1,5 +1,6 @@
 import { sitesOf } from '../anatomy/anatomy.ts';
 import { dataTypeName } from '../onnx/model.ts';
+import { logitTolerance } from './open.ts';
 import type { OpenCheckpoint } from './workbench.ts';
 
 /** The `inspect` document of the command line; see docs/cli.md. */
@@ -24,6 +25,7 @@ export function inspectDocument({ checkpoint, tokenizer, notes }: OpenCheckpoint
       ),
       parameters,
       dtype,
+      tolerance: logitTolerance(checkpoint),
       bytes: [...sources.values()].reduce((sum, source) => sum + source.size, 0),
       files: [...sources.values()].map(({ name, size }) => ({ name, bytes: size })),
       nodes: model.graph.nodes.length,

@@ -31,6 +31,37 @@ describe('--chat', () => {
     expect(tokensOf('run', folder, '--prompt', messages, '--chat')).toEqual(expected);
   });
 
+  test('writes every prompt of a set', () => {
+    const folder = sample();
+    const file = path.join(folder, 'set.jsonl');
+    const line = (prompt: unknown): string => JSON.stringify({ prompt }) + '\n';
+    writeFileSync(
+      file,
+      line('Mary gave') + line([{ role: 'user', content: 'John gave' }]) + line([{ role: 'user' }]),
+    );
+    const { prompts } = document<{ prompts: { tokens: string[] }[] }>(
+      'sinks',
+      folder,
+      '--prompts',
+      file,
+      '--chat',
+    );
+    expect(prompts.map(({ tokens }) => tokens.map((token) => token.trim()))).toEqual([
+      ['<bos>', 'Mary', 'gave', 'to'],
+      ['<bos>', 'John', 'gave', 'to'],
+    ]);
+    const outcome = headscope('sinks', folder, '--prompts', file, '--chat');
+    expect(outcome.stderr).toMatch(/set\.jsonl:3: Message 1 of the chat/);
+    const plain = headscope('sinks', folder, '--prompts', file);
+    expect(plain.stderr).toMatch(/set\.jsonl:2: "prompt" is a list of messages; only --chat/);
+  });
+
+  test('a report without prompts of its own says so', () => {
+    const outcome = headscope('report', sample(), '--chat');
+    expect(outcome.status).toBe(2);
+    expect(outcome.stderr).toMatch(/^error\[bad-option\]: --chat writes/m);
+  });
+
   test('without a template says so', () => {
     const outcome = headscope('run', path.resolve('assets/checkpoints/ioi-4l'), '--prompt', 'Mary', '--chat');
     expect(outcome.status).toBe(2);

@@ -45,6 +45,10 @@ describe('inspect', () => {
       outputs: ['logits'],
     });
     expect(headscope('inspect', sample('ioi-4l')).stdout).toContain('4 attention blocks, 32 heads');
+    expect(model.tolerance).toBe(0.001);
+    expect(headscope('inspect', sample('ioi-4l')).stdout).toContain(
+      'taps within 0.001 of the unedited model',
+    );
   });
 });
 

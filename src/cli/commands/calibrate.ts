@@ -13,6 +13,7 @@ import { parseSpan, printable, textTable } from '../output.ts';
 
 interface ActOptions extends CommonOptions {
   task?: string;
+  chat?: boolean;
   alpha?: number;
   absolute?: number;
   beta?: number;
@@ -59,7 +60,7 @@ export async function calibrateAct(target: string, options: ActOptions): Promise
     keep: options.keep,
   } as const;
   await withWorkbench(target, options, async (workbench, output) => {
-    const examples = labelledPrompts(await readPrompts(task, workbench, output));
+    const examples = labelledPrompts(await readPrompts(task, workbench, output, options.chat));
     const { runner } = workbench.opened;
     const rule =
       options.absolute === undefined ? { alpha: options.alpha ?? 5 } : { absolute: options.absolute };

@@ -7,6 +7,7 @@ import { printable, textTable } from '../output.ts';
 
 interface CircuitOptions extends CommonOptions {
   task?: string;
+  chat?: boolean;
   method: string;
   position: string;
   latents?: number;
@@ -98,7 +99,7 @@ export async function circuit(target: string, options: CircuitOptions): Promise<
     );
   const truth = await readTruth(options);
   await withWorkbench(target, options, async (workbench, output) => {
-    const prompts = await readPrompts(task, workbench, output);
+    const prompts = await readPrompts(task, workbench, output, options.chat);
     const { latents, lambda, epochs, trainPrompts, seeds, permutations, fdr, seed } = options;
     const bar = output.progress('circuit');
     const settings = {

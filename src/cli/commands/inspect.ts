@@ -14,6 +14,7 @@ function describe({ model, blocks, unembedding, unrecognised, notes }: InspectDo
     `  inputs     ${model.inputs.map((input) => `${printable(input.name)} (${input.role}${input.shape ? ` [${input.shape.join(', ')}]` : ''})`).join(', ')}`,
     `  outputs    ${model.outputs.slice(0, 6).map(printable).join(', ')}${model.outputs.length > 6 ? `, … (${model.outputs.length})` : ''}`,
     `  tokenizer  ${model.tokenizer.kind}, ${model.tokenizer.vocab.toLocaleString('en')} tokens${model.tokenizer.source === null ? '' : `, from ${model.tokenizer.source}`}`,
+    `  precision  taps within ${model.tolerance} of the unedited model expected (max abs, in logits)`,
     `  context    ${model.context ?? 'not limited by the graph'}`,
     `  unembed    ${unembedding ? `${unembedding.vocab} tokens, ${unembedding.tied ? 'tied to the embedding' : 'own matrix'}, final norm ${unembedding.finalNorm ?? 'none'}` : 'not found'}`,
     '',

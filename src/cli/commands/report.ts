@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { HeadscopeError } from '../../errors.ts';
 import { renderReport } from '../../report/index.ts';
 import { buildReport } from '../../workbench/report/build-report.ts';
 import { writeFolderAtomic } from '../../workbench/node-output.ts';
@@ -9,22 +10,30 @@ import { printable } from '../output.ts';
 
 interface ReportOptions extends CommonOptions {
   task?: string[];
+  chat?: boolean;
   prompts?: string;
   out?: string;
 }
 
 export async function report(target: string, options: ReportOptions): Promise<void> {
+  if (options.chat && options.task === undefined && options.prompts === undefined)
+    throw new HeadscopeError(
+      'bad-option',
+      '--chat writes the prompts of --task and --prompts with the chat template. Give one of them.',
+    );
   await withWorkbench(target, options, async (workbench, output) => {
     const folder = options.out ?? `headscope-report-${workbench.checkpoint.name.replace(/[^\w.-]+/g, '_')}`;
     const given: Task[] = [];
     for (const file of options.task ?? [])
       given.push({
         name: path.basename(file).replace(/\.jsonl?$/, ''),
-        prompts: await readPrompts(file, workbench, output),
+        prompts: await readPrompts(file, workbench, output, options.chat),
         origin: file,
       });
     const prompts =
-      options.prompts === undefined ? [] : await readPrompts(options.prompts, workbench, output);
+      options.prompts === undefined
+        ? []
+        : await readPrompts(options.prompts, workbench, output, options.chat);
     const bundled = given.length ? { tasks: [], problems: [] } : await bundledTasks(workbench);
     const generated =
       given.length || bundled.tasks.length

@@ -16,7 +16,9 @@ const built = (relative: string): string => fileURLToPath(new URL(relative, impo
 export async function serve(checkpoints: readonly string[], { port }: ServeOptions): Promise<void> {
   const app = built('../renderer');
   await access(`${app}/index.html`).catch((cause: unknown) => {
-    throw new HeadscopeError('not-built', 'The workbench is not built. Run npm run build first.', 1, { cause });
+    throw new HeadscopeError('not-built', 'The workbench is not built. Run npm run build first.', 1, {
+      cause,
+    });
   });
   const paths = { app, samples: built('../../assets/checkpoints') };
   const host = await openShell(paths, forkNative(built('native-child.js')), checkpoints);
