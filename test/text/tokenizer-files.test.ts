@@ -352,7 +352,7 @@ describe('damaged files are refused in one sentence', () => {
     ['piece without end', { 'tokenizer.model': new Uint8Array([10, 255, 255, 255, 255, 15]) }, /announced/],
     ['merges of other tokens', { 'vocab.json': { Ġ: 0, a: 1 }, 'merges.txt': 'a b' }, /merges\[0\] joins/],
     ['a merge of three', { 'vocab.json': { Ġ: 0, a: 1 }, 'merges.txt': 'a b c' }, /must be two tokens/],
-    ['no vocabulary', { 'vocab.json': {}, 'merges.txt': 'Ġ a' }, /vocab is empty/],
+    ['no vocabulary', { 'vocab.json': {}, 'merges.txt': 'Ġ a' }, /vocab.json is empty/],
     ['a vocabulary of no known kind', { 'vocab.json': { a: 0 }, 'merges.txt': '' }, /not a byte-level/],
     ['vocab.txt empty', { 'vocab.txt': '' }, /vocab is empty/],
     ['vocab.txt of one long line', { 'vocab.txt': 'a'.repeat(5000) }, /entry of 5000 characters/],

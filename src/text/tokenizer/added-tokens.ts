@@ -25,7 +25,9 @@ export const MAX_TOKEN_ID = 16_777_215;
  * @throws HeadscopeError `bad-tokenizer`
  */
 export function readAddedTokens(value: unknown, where: string): AddedToken[] {
-  return asList(value ?? [], where)
+  const items = asList(value ?? [], where);
+  checkAddedCount(items.length, where);
+  return items
     .map((item, i) => readAddedToken(item, asFields(item, `${where}[${i}]`).id, `${where}[${i}]`))
     .filter((token) => token.content !== '');
 }
@@ -43,6 +45,14 @@ export function readAddedToken(item: unknown, id: unknown, where: string): Added
     lstrip: flag(fields, 'lstrip', where, false),
     rstrip: flag(fields, 'rstrip', where, false),
   };
+}
+
+/** More added tokens than this are refused; published tokenizers have some ten thousand at most. */
+const MOST_ADDED = 50_000;
+
+/** @throws HeadscopeError `bad-tokenizer` for more added tokens than are accepted */
+export function checkAddedCount(count: number, where: string): void {
+  if (count > MOST_ADDED) throw badTokenizer(`${where} has more than ${MOST_ADDED} added or special tokens`);
 }
 
 /** A stretch of text, or an added token found there. */
@@ -67,7 +77,7 @@ export function addedTokenSplitter(
     // Of two tokens with one normalised text the first is found.
     if (!byContent.has(content)) byContent.set(content, token);
   }
-  const index = new PrefixIndex(byContent.keys());
+  const index = PrefixIndex.of(byContent.keys());
 
   return (text) => {
     const sections: Section[] = [];

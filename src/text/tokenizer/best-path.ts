@@ -2,8 +2,8 @@ import type { PrefixIndex } from './prefix-index.ts';
 
 /** How pieces are scored; a path's score is their sum. */
 export interface PieceScores {
-  /** The score of a piece of the vocabulary, undefined when it must not be used. */
-  of(piece: string): number | undefined;
+  /** The score of an entry of the vocabulary, undefined when it must not be used. */
+  of(entry: number): number | undefined;
   /** The score of a character that is no piece. */
   readonly unknown: number;
   /** Whether sums are kept in 32 bits, as SentencePiece keeps them, which decides between close paths. */
@@ -29,11 +29,11 @@ export function bestPath(text: string, index: PrefixIndex, scores: PieceScores):
     const charLength = (text.codePointAt(start) as number) > 0xffff ? 2 : 1;
     let single = false;
     const at = start;
-    index.matches(text, at, (piece) => {
-      const score = scores.of(piece);
+    index.matches(text, at, (length, entry) => {
+      const score = scores.of(entry);
       if (score === undefined) return;
-      offer(at, piece.length, score);
-      single ||= piece.length === charLength;
+      offer(at, length, score);
+      single ||= length === charLength;
     });
     if (!single) offer(start, charLength, scores.unknown);
     start += charLength;

@@ -1,7 +1,8 @@
 import { byteTokens } from './byte-level.ts';
-import { asList, badTokenizer, flag, optionalText } from './fields.ts';
+import { flag, optionalText } from './fields.ts';
 import type { Fields } from './fields.ts';
 import { mergeSymbols } from './merge.ts';
+import { readMerges } from './merges.ts';
 import type { PieceModel } from './model.ts';
 import { readVocab } from './vocab.ts';
 
@@ -11,16 +12,18 @@ const MOST_REMEMBERED = 10_000;
 
 /** Byte-pair encoding by a list of merges. @throws HeadscopeError `bad-tokenizer` */
 export function bpe(fields: Fields, where: string): PieceModel {
-  const { idOf, tokens } = readVocab(fields, where);
+  const vocab = readVocab(fields.vocab, `${where}.vocab`);
   const prefix = optionalText(fields, 'continuing_subword_prefix', where) ?? '';
   const wordEnd = optionalText(fields, 'end_of_word_suffix', where) ?? '';
   const unkToken = optionalText(fields, 'unk_token', where);
   const byteFallback = flag(fields, 'byte_fallback', where, false);
   const ignoreMerges = flag(fields, 'ignore_merges', where, false);
   const fuseUnk = flag(fields, 'fuse_unk', where, false);
-  const ranks = readMerges(fields.merges, idOf, prefix, where);
+  const ranks = readMerges(fields.merges, vocab, prefix, where);
   const join = (left: string, right: string): { text: string; rank: number } | undefined => {
-    const rank = ranks.get(pairKey(idOf.get(left) ?? -1, idOf.get(right) ?? -1));
+    const first = vocab.get(left);
+    const second = vocab.get(right);
+    const rank = first === undefined || second === undefined ? undefined : ranks.get(first, second);
     return rank === undefined ? undefined : { text: left + right.slice(prefix.length), rank };
   };
 
@@ -29,9 +32,9 @@ export function bpe(fields: Fields, where: string): PieceModel {
     const chars = [...word];
     return chars.map((char, i) => {
       const symbol = (i > 0 ? prefix : '') + char + (i === chars.length - 1 ? wordEnd : '');
-      if (idOf.has(symbol)) return { char, symbols: [symbol] };
+      if (vocab.has(symbol)) return { char, symbols: [symbol] };
       const bytes = byteFallback ? byteTokens(symbol) : [];
-      return { char, symbols: bytes.every((byte) => idOf.has(byte)) ? bytes : [] };
+      return { char, symbols: bytes.every((byte) => vocab.has(byte)) ? bytes : [] };
     });
   };
 
@@ -50,13 +53,12 @@ export function bpe(fields: Fields, where: string): PieceModel {
   const known = new Map<string, string[]>();
   return {
     kind: 'bpe',
-    idOf,
-    tokens,
+    vocab,
     byteFallback,
     wordEnd,
-    unk: unkToken === undefined ? undefined : idOf.get(unkToken),
+    unk: unkToken === undefined ? undefined : vocab.get(unkToken),
     tokenize: (word) => {
-      if (ignoreMerges && idOf.has(word)) return [word];
+      if (ignoreMerges && vocab.has(word)) return [word];
       const remembered = known.get(word);
       if (remembered !== undefined) return remembered;
       const out = merge(word);
@@ -64,7 +66,7 @@ export function bpe(fields: Fields, where: string): PieceModel {
       return out;
     },
     unknownParts: (word) => {
-      if (ignoreMerges && idOf.has(word)) return [];
+      if (ignoreMerges && vocab.has(word)) return [];
       const parts = letters(word);
       return runs(
         parts.map(({ char }) => char),
@@ -72,43 +74,6 @@ export function bpe(fields: Fields, where: string): PieceModel {
       );
     },
   };
-}
-
-/** Two ids below 2^24 as one number. */
-function pairKey(left: number, right: number): number {
-  return left < 0 || right < 0 ? -1 : left * 0x1000000 + right;
-}
-
-/**
- * Ranks of the merges by pairs of ids. Old files write a pair as one string with a space. Both parts and their union must be tokens; of two
- * merges of one pair the last counts, as in the reference.
- */
-function readMerges(
-  value: unknown,
-  idOf: ReadonlyMap<string, number>,
-  prefix: string,
-  where: string,
-): Map<number, number> {
-  const ranks = new Map<number, number>();
-  asList(value, `${where}.merges`).forEach((merge, rank) => {
-    const parts: unknown = typeof merge === 'string' ? merge.split(' ') : merge;
-    if (!Array.isArray(parts) || parts.length !== 2) {
-      throw badTokenizer(`${where}.merges[${rank}] must be two tokens`);
-    }
-    const [left, right] = parts as [unknown, unknown];
-    const known = typeof left === 'string' && typeof right === 'string';
-    const ids = known ? [idOf.get(left), idOf.get(right)] : [];
-    if (
-      !known ||
-      ids[0] === undefined ||
-      ids[1] === undefined ||
-      !idOf.has(left + right.slice(prefix.length))
-    ) {
-      throw badTokenizer(`${where}.merges[${rank}] joins tokens that are not in the vocabulary`);
-    }
-    ranks.set(pairKey(ids[0], ids[1]), rank);
-  });
-  return ranks;
 }
 
 /** Neighbouring marked characters, joined. */

@@ -3,7 +3,9 @@ import { findFamily, specialText } from './family.ts';
 import type { FamilyFound } from './family.ts';
 import { badTokenizer } from './fields.ts';
 import type { Fields } from './fields.ts';
-import { parseJson } from './json-file.ts';
+import { parseJson, parseTokenizerJson, wholeFile } from './json-file.ts';
+import { eachLine } from './lines.ts';
+import { createModel } from './model.ts';
 import { readSentencePieceFile } from './sentencepiece/model-file.ts';
 import { loadSentencePiece } from './sentencepiece/load.ts';
 import { familyTemplate, readSpecialFiles } from './special-files.ts';
@@ -11,6 +13,8 @@ import type { SpecialFiles } from './special-files.ts';
 import { looksLikeRanks, tiktokenParts } from './tiktoken.ts';
 import { assembleTokenizer, guarded, jsonParts } from './tokenizer.ts';
 import type { ChatTemplate, Tokenizer, TokenizerParts } from './tokenizer.ts';
+import { Units } from './units.ts';
+import { eachId } from './vocab.ts';
 import { describeMerges, describeWordPieces } from './vocab-files.ts';
 import type { Described } from './vocab-files.ts';
 
@@ -92,9 +96,10 @@ interface Read {
 async function readParts(files: Beside, config: Fields): Promise<Read | undefined> {
   const { names } = files;
   if (names.has('tokenizer.json')) {
-    const json = await files.json('tokenizer.json');
+    const name = 'tokenizer.json';
+    const bytes = await files.bytes(name);
     return {
-      parts: guarded('tokenizer.json', () => jsonParts(json, 'tokenizer.json')),
+      parts: guarded(name, () => jsonParts(parseTokenizerJson(bytes, name), name)),
       notes: [],
       missing: [],
     };
@@ -116,17 +121,17 @@ async function readParts(files: Beside, config: Fields): Promise<Read | undefine
   }
   const addedTokens = await files.json('added_tokens.json');
   if (hasMerges) {
-    const vocab = await files.json('vocab.json');
-    const merges = await files.text('merges.txt');
+    const vocab = await files.bytes('vocab.json');
+    const merges = await files.bytes('merges.txt');
     const where = 'vocab.json and merges.txt';
     return guarded(where, () =>
       fromDescription(describeMerges(vocab, merges, config, found), where, config, addedTokens),
     );
   }
   if (names.has('vocab.txt')) {
-    const text = await files.text('vocab.txt');
+    const lines = await files.bytes('vocab.txt');
     return guarded('vocab.txt', () =>
-      fromDescription(describeWordPieces(text, config, found), 'vocab.txt', config, addedTokens),
+      fromDescription(describeWordPieces(lines, config, found), 'vocab.txt', config, addedTokens),
     );
   }
   const name = (model ?? ranks) as string;
@@ -141,12 +146,11 @@ function fromDescription(
   config: Fields,
   addedTokens: Fields,
 ): Read {
-  const parts = jsonParts(file, where);
-  const specials = readSpecialFiles(config, addedTokens, family, (token) => parts.model.idOf.get(token));
+  const model = createModel(file.model, `${where} model`);
+  const specials = readSpecialFiles(config, addedTokens, family, (token) => model.vocab.get(token));
   return {
-    // Added tokens are known only now, and the decoder must not take them apart.
     parts: {
-      ...jsonParts({ ...file, added_tokens: specials.added.map(asWritten) }, where),
+      ...jsonParts({ ...file, added_tokens: specials.added.map(asWritten) }, where, model),
       template: familyTemplate(config, family, specials),
     },
     notes,
@@ -160,8 +164,7 @@ function asWritten({ singleWord, ...token }: TokenizerParts['added'][number]): F
 }
 
 function ranksRead(bytes: Uint8Array, name: string, config: Fields, addedTokens: Fields): Read {
-  const text = new TextDecoder().decode(bytes);
-  return guarded(name, () => ({ ...tiktokenParts(text, name, config, addedTokens), notes: [] }));
+  return guarded(name, () => ({ ...tiktokenParts(bytes, name, config, addedTokens), notes: [] }));
 }
 
 async function sentencePieceRead(
@@ -203,27 +206,28 @@ function templateText(value: unknown): string | undefined {
 async function contradictions(files: Beside, used: string, tokenizer: Tokenizer): Promise<string[]> {
   if (used !== 'tokenizer.json') return [];
   const notes: string[] = [];
-  const compare = (name: string, pairs: Iterable<readonly [string, unknown]>): void => {
-    let differing = 0;
-    for (const [token, id] of pairs) if (tokenizer.idOf(token) !== id) differing++;
-    if (differing > 0) {
-      notes.push(
-        `${name} gives ${differing} ${differing === 1 ? 'token' : 'tokens'} another id than ${used}, which is the one that is used.`,
-      );
-    }
-  };
   for (const name of ['vocab.json', 'vocab.txt', 'tokenizer.model', 'spiece.model']) {
     if (!files.names.has(name)) continue;
+    let differing = 0;
+    const compare = (token: Units, id: number): void => {
+      if (tokenizer.idOf(token.toString()) !== id) differing++;
+    };
     try {
-      if (name === 'vocab.json') compare(name, Object.entries(await files.json(name)));
-      else if (name === 'vocab.txt') compare(name, lineIds(await files.text(name)));
-      else {
-        const bytes = await files.bytes(name);
+      const bytes = await files.bytes(name);
+      if (name === 'vocab.json') eachId(wholeFile(bytes, name), name, compare);
+      else if (name === 'vocab.txt') {
+        eachLine(bytes, true, (line, id) => {
+          if (line.length > 0) compare(line, id);
+        });
+      } else {
         if (looksLikeRanks(bytes)) continue;
         const { pieces } = await readSentencePieceFile(bytes, name);
-        compare(
-          name,
-          pieces.map(({ text }, id) => [text, id] as const),
+        const piece = new Units();
+        for (let id = 0; id < pieces.size; id++) compare(piece.set(pieces.text(id)), id);
+      }
+      if (differing > 0) {
+        notes.push(
+          `${name} gives ${differing} ${differing === 1 ? 'token' : 'tokens'} another id than ${used}, which is the one that is used.`,
         );
       }
     } catch (error) {
@@ -231,14 +235,6 @@ async function contradictions(files: Beside, used: string, tokenizer: Tokenizer)
     }
   }
   return notes;
-}
-
-function* lineIds(text: string): Generator<readonly [string, number]> {
-  let id = 0;
-  for (const line of text.split(/\r\n|\r|\n/)) {
-    if (line !== '') yield [line, id];
-    id++;
-  }
 }
 
 function beside(folder: CheckpointFiles, names: ReadonlySet<string>): Beside {
@@ -254,6 +250,6 @@ function beside(folder: CheckpointFiles, names: ReadonlySet<string>): Beside {
     names,
     bytes,
     text,
-    json: async (name) => (names.has(name) ? parseJson(await text(name), name) : {}),
+    json: async (name) => (names.has(name) ? parseJson(await bytes(name), name) : {}),
   };
 }

@@ -1,6 +1,8 @@
 import { bpe } from './bpe.ts';
 import { asFields, badTokenizer, optionalText } from './fields.ts';
 import type { Fields } from './fields.ts';
+import { JsonPart } from './json-bytes.ts';
+import type { Vocabulary } from './token-table.ts';
 import { unigram } from './unigram.ts';
 import { readVocab } from './vocab.ts';
 import { wordPiece } from './word-piece.ts';
@@ -8,9 +10,7 @@ import { wordPiece } from './word-piece.ts';
 /** The vocabulary of a tokenizer and how a piece of text is written in it. */
 export interface PieceModel {
   readonly kind: 'bpe' | 'unigram' | 'wordpiece' | 'wordlevel' | 'char';
-  /** Token text by id; holes are possible. */
-  readonly tokens: readonly (string | undefined)[];
-  readonly idOf: ReadonlyMap<string, number>;
+  readonly vocab: Vocabulary;
   readonly unk: number | undefined;
   /** Whether characters outside the vocabulary become byte tokens such as `<0xE4>`. */
   readonly byteFallback: boolean;
@@ -23,7 +23,7 @@ export interface PieceModel {
 }
 
 /**
- * The `model` of a tokenizer.json. Files older than the `type` field are recognised by what they hold.
+ * The `model` of a tokenizer.json, whose `vocab` and `merges` are parts of the file. Files older than the `type` field are recognised by what they hold.
  * @param where what errors call it
  * @throws HeadscopeError `bad-tokenizer` for a malformed or unknown model
  */
@@ -47,21 +47,20 @@ export function createModel(config: unknown, where = 'tokenizer.json model'): Pi
 
 function guessType(fields: Fields): string {
   if (fields.merges !== undefined) return 'BPE';
-  if (Array.isArray(fields.vocab)) return 'Unigram';
+  if (fields.vocab instanceof JsonPart && fields.vocab.kind === 'array') return 'Unigram';
   return fields.max_input_chars_per_word === undefined ? 'WordLevel' : 'WordPiece';
 }
 
 function wordLevel(fields: Fields, where: string): PieceModel {
-  const { idOf, tokens } = readVocab(fields, where);
+  const vocab = readVocab(fields.vocab, `${where}.vocab`);
   const unkToken = optionalText(fields, 'unk_token', where);
   return {
     kind: 'wordlevel',
-    idOf,
-    tokens,
+    vocab,
     byteFallback: false,
     wordEnd: '',
-    unk: unkToken === undefined ? undefined : idOf.get(unkToken),
+    unk: unkToken === undefined ? undefined : vocab.get(unkToken),
     tokenize: (piece) => [piece],
-    unknownParts: (piece) => (idOf.has(piece) ? [] : [piece]),
+    unknownParts: (piece) => (vocab.has(piece) ? [] : [piece]),
   };
 }

@@ -1,74 +1,88 @@
 import { badTokenizer } from './fields.ts';
+import { HASH_START, hashEnd, hashUnit, TokenTable } from './token-table.ts';
 
 /** Longer vocabulary entries than this occur in no published tokenizer; looking for them would take quadratic time. */
 const MAX_KEY_LENGTH = 1024;
 
-/**
- * Finds the keys that a text has at a position, by narrowing a range of the sorted keys character by character: no memory beyond
- * one array, unlike a trie of maps.
- */
+/** Bits of the filter for each beginning of a key; one beginning in eight that no key has is not recognised at once. */
+const BITS_PER_PREFIX = 8;
+const MOST_BITS = 2 ** 26;
+
+/** What finds the entries of a vocabulary that a text has at a position. */
 export class PrefixIndex {
-  private readonly keys: readonly string[];
-  /** Where the keys with a first UTF-16 unit begin and end. */
-  private readonly byFirst = new Map<number, readonly [number, number]>();
+  private readonly table: TokenTable;
+  private readonly accepts: (entry: number) => boolean;
+  /** A Bloom filter of the hashes of all beginnings of all keys: where it has none, no longer key can follow. */
+  private readonly filter: Uint32Array;
+  private readonly mask: number;
 
-  /** @throws HeadscopeError `bad-tokenizer` for a key of more than 1,024 UTF-16 units */
-  constructor(keys: Iterable<string>) {
-    const sorted = [...keys].filter((key) => key !== '');
-    const long = sorted.find((key) => key.length > MAX_KEY_LENGTH);
-    if (long !== undefined) {
-      throw badTokenizer(
-        `The vocabulary has an entry of ${long.length} characters; at most ${MAX_KEY_LENGTH} are accepted`,
-      );
-    }
-    sorted.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-    this.keys = sorted;
-    for (let from = 0; from < sorted.length;) {
-      const unit = sorted[from].charCodeAt(0);
-      const to = this.bound(from, sorted.length, 0, unit + 1);
-      this.byFirst.set(unit, [from, to]);
-      from = to;
-    }
-  }
-
-  /** Calls `visit` with every key that `text` has at `at`, the shortest first. */
-  matches(text: string, at: number, visit: (key: string) => void): void {
-    const range = this.byFirst.get(text.charCodeAt(at));
-    if (range === undefined) return;
-    let [from, to] = range;
-    for (let depth = 1; ; depth++) {
-      // The shortest key of a range is its first.
-      if (this.keys[from].length === depth) {
-        visit(this.keys[from]);
-        while (from < to && this.keys[from].length === depth) from++;
+  /**
+   * @param accepts which entries are looked for
+   * @throws HeadscopeError `bad-tokenizer` for a key of more than 1,024 UTF-16 units
+   */
+  constructor(table: TokenTable, accepts: (entry: number) => boolean = () => true) {
+    this.table = table;
+    this.accepts = accepts;
+    let units = 0;
+    for (let entry = 0; entry < table.size; entry++) {
+      if (!accepts(entry)) continue;
+      const length = table.lengthOf(entry);
+      units += length;
+      if (length > MAX_KEY_LENGTH) {
+        throw badTokenizer(
+          `The vocabulary has an entry of ${length} characters; at most ${MAX_KEY_LENGTH} are accepted`,
+        );
       }
-      if (from === to || at + depth >= text.length) return;
-      const unit = text.charCodeAt(at + depth);
-      from = this.bound(from, to, depth, unit);
-      to = this.bound(from, to, depth, unit + 1);
-      if (from === to) return;
+    }
+    const bits = Math.min(MOST_BITS, 2 ** Math.ceil(Math.log2(BITS_PER_PREFIX * units + 32)));
+    this.mask = bits - 1;
+    this.filter = new Uint32Array(bits / 32);
+    for (let entry = 0; entry < table.size; entry++) {
+      if (!accepts(entry)) continue;
+      let hash = HASH_START;
+      const length = table.lengthOf(entry);
+      for (let i = 0; i < length; i++) {
+        hash = hashUnit(hash, table.unitAt(entry, i));
+        const bit = hashEnd(hash) & this.mask;
+        this.filter[bit >>> 5] |= 1 << (bit & 31);
+      }
     }
   }
 
-  /** The longest key that `text` has at `at`. */
-  longest(text: string, at: number): string | undefined {
-    let found: string | undefined;
-    this.matches(text, at, (key) => {
-      found = key;
-    });
-    return found;
+  /** An index of texts. @throws HeadscopeError `bad-tokenizer` */
+  static of(texts: Iterable<string>): PrefixIndex {
+    return new PrefixIndex(TokenTable.of(texts, 'the list of added tokens'));
   }
 
-  /** The first key in [from, to) whose unit at `depth` is not below `unit`. */
-  private bound(from: number, to: number, depth: number, unit: number): number {
-    let low = from;
-    let high = to;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const key = this.keys[middle];
-      if (key.length > depth && key.charCodeAt(depth) >= unit) high = middle;
-      else low = middle + 1;
+  /**
+   * Calls `visit` with the length and the entry of every key that `text` has at `at`, the shortest first.
+   * @param prefix what the keys that are looked for have in front of the text's part; `length` does not count it
+   */
+  matches(text: string, at: number, visit: (length: number, entry: number) => void, prefix = ''): void {
+    const { filter, mask, table } = this;
+    let hash = HASH_START;
+    for (let i = 0; i < prefix.length; i++) hash = hashUnit(hash, prefix.charCodeAt(i));
+    for (let end = at; end < text.length; end++) {
+      hash = hashUnit(hash, text.charCodeAt(end));
+      const ended = hashEnd(hash);
+      const bit = ended & mask;
+      if (((filter[bit >>> 5] >>> (bit & 31)) & 1) === 0) return;
+      const entry = table.findHashed(ended, prefix, text, at, end + 1);
+      if (entry >= 0 && this.accepts(entry)) visit(end + 1 - at, entry);
     }
-    return low;
+  }
+
+  /** The longest part of `text` at `at` that is, with `prefix` in front, a key. */
+  longest(text: string, at: number, prefix = ''): string | undefined {
+    let longest = 0;
+    this.matches(
+      text,
+      at,
+      (length) => {
+        longest = length;
+      },
+      prefix,
+    );
+    return longest === 0 ? undefined : text.slice(at, at + longest);
   }
 }

@@ -1,4 +1,4 @@
-import { MAX_TOKEN_ID, readAddedToken } from './added-tokens.ts';
+import { checkAddedCount, MAX_TOKEN_ID, readAddedToken } from './added-tokens.ts';
 import type { AddedToken } from './added-tokens.ts';
 import { specialText } from './family.ts';
 import type { Family, SpecialName } from './family.ts';
@@ -30,7 +30,11 @@ export function readSpecialFiles(
 ): SpecialFiles {
   const byText = new Map<string, AddedToken>();
   const decoderWhere = 'tokenizer_config.json added_tokens_decoder';
-  for (const [key, item] of Object.entries(asFields(config.added_tokens_decoder ?? {}, decoderWhere))) {
+  const decoder = Object.entries(asFields(config.added_tokens_decoder ?? {}, decoderWhere));
+  const plainTokens = Object.entries(addedTokens);
+  const more = asList(config.additional_special_tokens ?? [], 'additional_special_tokens');
+  checkAddedCount(decoder.length + plainTokens.length + more.length, 'The configuration');
+  for (const [key, item] of decoder) {
     const token = readAddedToken(item, /^\d+$/.test(key) ? Number(key) : key, `${decoderWhere}["${key}"]`);
     if (token.content !== '') byText.set(token.content, token);
   }
@@ -43,7 +47,7 @@ export function readSpecialFiles(
     lstrip: false,
     rstrip: false,
   });
-  for (const [content, id] of Object.entries(addedTokens)) {
+  for (const [content, id] of plainTokens) {
     const at = `added_tokens.json ${JSON.stringify(content)}`;
     const token = plain(content, asInteger(id, at, 0, MAX_TOKEN_ID), false);
     const before = byText.get(content);
@@ -70,7 +74,6 @@ export function readSpecialFiles(
     const lstrip = known?.lstrip ?? (takesSpace || stripsBefore(declared));
     byText.set(text, { ...(known ?? plain(text, id, true)), special: true, normalized: false, lstrip });
   }
-  const more = asList(config.additional_special_tokens ?? [], 'additional_special_tokens');
   for (const text of more.map(specialText)) {
     if (text === undefined || text === '') continue;
     const known = byText.get(text);

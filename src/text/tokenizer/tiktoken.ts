@@ -3,10 +3,13 @@ import { badTokenizer } from './fields.ts';
 import type { Fields } from './fields.ts';
 import { MAX_TOKEN_ID } from './added-tokens.ts';
 import { byteChar } from './byte-level.ts';
+import { countLines, eachLine } from './lines.ts';
 import { mergeSymbols } from './merge.ts';
 import { createPreTokenizer } from './pre-tokenizer.ts';
 import { readSpecialFiles } from './special-files.ts';
+import { TokenTable } from './token-table.ts';
 import type { TokenizerParts } from './tokenizer.ts';
+import { Units } from './units.ts';
 import { CL100K_PATTERN, GPT2_PATTERN_SOURCE, O200K_PATTERN, QWEN_PATTERN } from './published-patterns.ts';
 
 /** What a file of ranks leaves open: the pattern that splits text and the special tokens. */
@@ -76,30 +79,30 @@ export function looksLikeRanks(bytes: Uint8Array): boolean {
  * @throws HeadscopeError `bad-tokenizer` when a line is malformed, or neither the name nor the number of ranks is a published encoding's
  */
 export function tiktokenParts(
-  text: string,
+  bytes: Uint8Array,
   name: string,
   config: Fields,
   addedTokens: Fields,
 ): { parts: TokenizerParts; missing: readonly string[] } {
-  const { idOf, tokens } = readRanks(text, name);
+  const vocab = readRanks(bytes, name);
   const file = name.toLowerCase();
   const encoding =
     ENCODINGS.find((candidate) => file.includes(candidate.name)) ??
-    ENCODINGS.find((candidate) => candidate.ranks === idOf.size);
+    ENCODINGS.find((candidate) => candidate.ranks === vocab.size);
   if (encoding === undefined) {
     throw badTokenizer(
-      `${name} has ${idOf.size} ranks and is none of the published encodings, so how it splits text is not known`,
+      `${name} has ${vocab.size} ranks and is none of the published encodings, so how it splits text is not known`,
     );
   }
   const specials = readSpecialFiles(
     { additional_special_tokens: Object.keys(encoding.specials), ...config },
     { ...encoding.specials, ...addedTokens },
     undefined,
-    (token) => idOf.get(token),
+    (token) => vocab.get(token),
   );
   const join = (left: string, right: string): { text: string; rank: number } | undefined => {
     const joined = left + right;
-    const rank = idOf.get(joined);
+    const rank = vocab.get(joined);
     return rank === undefined ? undefined : { text: joined, rank };
   };
   const front = encoding.before === undefined ? [] : [encoding.specials[encoding.before]];
@@ -117,12 +120,11 @@ export function tiktokenParts(
       where: name,
       model: {
         kind: 'bpe',
-        idOf,
-        tokens,
+        vocab,
         unk: undefined,
         byteFallback: false,
         wordEnd: '',
-        tokenize: (piece) => (idOf.has(piece) ? [piece] : mergeSymbols([...piece], join)),
+        tokenize: (piece) => (vocab.has(piece) ? [piece] : mergeSymbols([...piece], join)),
         unknownParts: () => [],
       },
       added: specials.added,
@@ -135,34 +137,59 @@ export function tiktokenParts(
   };
 }
 
-function readRanks(
-  text: string,
-  name: string,
-): { idOf: Map<string, number>; tokens: (string | undefined)[] } {
-  const idOf = new Map<string, number>();
-  const tokens: (string | undefined)[] = [];
-  text.split('\n').forEach((line, i) => {
-    if (line.trim() === '') return;
-    const match = /^([A-Za-z0-9+/]+={0,2}) (\d{1,9})\r?$/.exec(line);
-    const id = Number(match?.[2] ?? -1);
-    if (match === null || id > MAX_TOKEN_ID || tokens[id] !== undefined) {
+function readRanks(bytes: Uint8Array, name: string): TokenTable {
+  const table = new TokenTable(name, countLines(bytes), bytes.length);
+  const token = new Units();
+  /** One bit for each id that is taken. */
+  const taken = new Uint32Array((MAX_TOKEN_ID + 1) / 32);
+  eachLine(bytes, false, (line, i) => {
+    const { data, length } = line;
+    let at = 0;
+    while (at < length && data[at] <= SPACE) at++;
+    if (at === length) return;
+    const end = fromBase64(line, token);
+    at = end + 1;
+    let id = 0;
+    for (; at < length && data[at] >= 0x30 && data[at] <= 0x39; at++) id = 10 * id + data[at] - 0x30;
+    const isWhole = end > 0 && data[end] === SPACE && at > end + 1 && at === length;
+    if (!isWhole || id > MAX_TOKEN_ID || ((taken[id >>> 5] >>> (id & 31)) & 1) === 1) {
       throw badTokenizer(`${name} line ${i + 1} is not a token of its own in base64 and its rank`);
     }
-    const token = fromBase64(match[1], name, i + 1);
-    idOf.set(token, id);
-    tokens[id] = token;
+    taken[id >>> 5] |= 1 << (id & 31);
+    table.append(token, id);
   });
   for (let byte = 0; byte < 256; byte++) {
-    if (!idOf.has(byteChar(byte))) throw badTokenizer(`${name} has no token for the byte ${byte}`);
+    if (!table.has(byteChar(byte))) throw badTokenizer(`${name} has no token for the byte ${byte}`);
   }
-  return { idOf, tokens };
+  return table;
 }
 
-/** The bytes as GPT-2's printable characters. */
-function fromBase64(base64: string, name: string, line: number): string {
-  try {
-    return Array.from(atob(base64), (char) => byteChar(char.charCodeAt(0))).join('');
-  } catch (cause) {
-    throw badTokenizer(`${name} line ${line} is not base64`, cause);
+const SPACE = 0x20;
+const PADDING = 0x3d;
+
+/** The values of base64's characters, and the units that stand for bytes. */
+const SIX_BITS = new Int8Array(128).fill(-1);
+[...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'].forEach((char, value) => {
+  SIX_BITS[char.charCodeAt(0)] = value;
+});
+const BYTE_UNITS = Uint16Array.from({ length: 256 }, (_, byte) => byteChar(byte).charCodeAt(0));
+
+/**
+ * Decodes the base64 that a line begins with, to bytes as GPT-2's printable characters.
+ * @returns where it ends, 0 when it is malformed
+ */
+function fromBase64({ data, length }: Units, out: Units): number {
+  out.length = 0;
+  let bits = 0;
+  let at = 0;
+  for (; at < length && data[at] < 128 && SIX_BITS[data[at]] >= 0; at++) {
+    bits = ((bits << 6) | SIX_BITS[data[at]]) & 0xffff;
+    // four characters are three bytes; each but the first completes one
+    const left = 2 * (3 - (at % 4));
+    if (at % 4 > 0) out.push(BYTE_UNITS[(bits >>> left) & 0xff]);
   }
+  const characters = at;
+  while (at < length && data[at] === PADDING && at < characters + 2) at++;
+  const isPadded = at > characters;
+  return characters === 0 || characters % 4 === 1 || (isPadded && at % 4 > 0) ? 0 : at;
 }

@@ -5,7 +5,7 @@ import { createDecoder } from './decoder.ts';
 import type { Decoder } from './decoder.ts';
 import { badTokenizer } from './fields.ts';
 import type { Fields } from './fields.ts';
-import { parseJson } from './json-file.ts';
+import { parseJson, parseTokenizerJson } from './json-file.ts';
 import { createModel } from './model.ts';
 import type { PieceModel } from './model.ts';
 import { createNormalizer } from './normalizer.ts';
@@ -82,11 +82,13 @@ export interface TokenizerParts {
 export function loadTokenizer(tokenizerJson: string, configJson?: string): Tokenizer {
   return guarded('tokenizer.json', () =>
     assembleTokenizer(
-      jsonParts(parseJson(tokenizerJson, 'tokenizer.json'), 'tokenizer.json'),
-      parseJson(configJson ?? '{}', 'tokenizer_config.json'),
+      jsonParts(parseTokenizerJson(utf8.encode(tokenizerJson), 'tokenizer.json'), 'tokenizer.json'),
+      parseJson(utf8.encode(configJson ?? '{}'), 'tokenizer_config.json'),
     ),
   );
 }
+
+const utf8 = new TextEncoder();
 
 /** Runs `work`; an error that is not ours, such as an exhausted stack, becomes `bad-tokenizer`. */
 export function guarded<T>(name: string, work: () => T): T {
@@ -101,14 +103,18 @@ export function guarded<T>(name: string, work: () => T): T {
 /**
  * The parts that a tokenizer.json, or a description of that form made from other files, asks for.
  * @param where what errors call it
+ * @param model the file's model, where it was made before
  * @throws HeadscopeError `bad-tokenizer`
  */
-export function jsonParts(file: Fields, where: string): TokenizerParts {
-  const model = createModel(file.model, `${where} model`);
+export function jsonParts(
+  file: Fields,
+  where: string,
+  model = createModel(file.model, `${where} model`),
+): TokenizerParts {
   const added = readAddedTokens(file.added_tokens, `${where} added_tokens`).map((token) => ({
     ...token,
     // The vocabulary's id wins, as in the reference.
-    id: model.idOf.get(token.content) ?? token.id,
+    id: model.vocab.get(token.content) ?? token.id,
   }));
   return {
     where,
@@ -133,8 +139,8 @@ export function assembleTokenizer(parts: TokenizerParts, config: Fields): Tokeni
 
   const addedById = new Map(added.map((token) => [token.id, token]));
   const addedByText = new Map(added.map((token) => [token.content, token.id]));
-  const idOf = (token: string): number | undefined => addedByText.get(token) ?? model.idOf.get(token);
-  const vocabSize = added.reduce((size, token) => Math.max(size, token.id + 1), model.tokens.length);
+  const idOf = (token: string): number | undefined => addedByText.get(token) ?? model.vocab.get(token);
+  const vocabSize = added.reduce((size, token) => Math.max(size, token.id + 1), model.vocab.length);
   for (const id of [...template.before, ...template.after]) {
     if (id >= vocabSize)
       throw badTokenizer(`${where} post_processor adds the token ${id}, which does not exist`);
@@ -175,7 +181,7 @@ export function assembleTokenizer(parts: TokenizerParts, config: Fields): Tokeni
 
   const pieceIds = (piece: string): number[] =>
     model.tokenize(piece).map((token) => {
-      const id = model.idOf.get(token) ?? model.unk;
+      const id = model.vocab.get(token) ?? model.unk;
       if (id !== undefined) return id;
       throw new HeadscopeError(
         'unknown-token',
@@ -195,7 +201,7 @@ export function assembleTokenizer(parts: TokenizerParts, config: Fields): Tokeni
     return ids;
   };
 
-  const tokenText = (id: number): string | undefined => addedById.get(id)?.content ?? model.tokens[id];
+  const tokenText = (id: number): string | undefined => addedById.get(id)?.content ?? model.vocab.text(id);
 
   return {
     kind: model.kind,
@@ -221,7 +227,7 @@ export function assembleTokenizer(parts: TokenizerParts, config: Fields): Tokeni
     token: (id) => {
       const addedToken = addedById.get(id);
       if (addedToken !== undefined) return visible(addedToken.content);
-      const text = model.tokens[id];
+      const text = model.vocab.text(id);
       return text === undefined ? `[${id}]` : displayText(text, style, model);
     },
     isSpecial: (id) => specialIds.has(id),

@@ -1,40 +1,28 @@
 import { bestPath } from './best-path.ts';
 import { byteTokens } from './byte-level.ts';
-import { asInteger, asList, badTokenizer, flag } from './fields.ts';
+import { asInteger, flag } from './fields.ts';
 import type { Fields } from './fields.ts';
 import type { PieceModel } from './model.ts';
 import { PrefixIndex } from './prefix-index.ts';
+import { readScoredVocab } from './vocab.ts';
 
 /** How much worse than the worst piece an unknown character is (SentencePiece's kUnkPenalty). */
 export const UNKNOWN_PENALTY = 10;
 
 /** A Unigram language model over pieces (Kudo 2018). @throws HeadscopeError `bad-tokenizer` */
 export function unigram(fields: Fields, where: string): PieceModel {
-  const entries = asList(fields.vocab, `${where}.vocab`);
-  if (entries.length === 0) throw badTokenizer(`${where}.vocab is empty`);
-  const tokens: string[] = [];
-  const idOf = new Map<string, number>();
-  const scoreOf = new Map<string, number>();
+  const { table: vocab, scores: scoreOf } = readScoredVocab(fields.vocab, `${where}.vocab`);
   let lowest = Infinity;
-  entries.forEach((entry, id) => {
-    const [token, score] = asList(entry, `${where}.vocab[${id}]`);
-    if (typeof token !== 'string' || typeof score !== 'number') {
-      throw badTokenizer(`${where}.vocab[${id}] must be a token and its score`);
-    }
-    tokens.push(token);
-    idOf.set(token, id);
-    scoreOf.set(token, score);
-    lowest = Math.min(lowest, score);
-  });
+  for (let entry = 0; entry < vocab.size; entry++) lowest = Math.min(lowest, scoreOf[entry]);
   const byteFallback = flag(fields, 'byte_fallback', where, false);
   const unk =
     fields.unk_id === undefined || fields.unk_id === null
       ? undefined
-      : asInteger(fields.unk_id, `${where}.unk_id`, 0, tokens.length - 1);
+      : asInteger(fields.unk_id, `${where}.unk_id`, 0, vocab.size - 1);
 
-  const index = new PrefixIndex(tokens);
+  const index = new PrefixIndex(vocab);
   const scores = {
-    of: (piece: string) => scoreOf.get(piece),
+    of: (entry: number) => scoreOf[entry],
     unknown: lowest - UNKNOWN_PENALTY,
     single: false,
   };
@@ -43,7 +31,7 @@ export function unigram(fields: Fields, where: string): PieceModel {
     const out: string[] = [];
     let unknownBefore = false;
     for (const piece of bestPath(text, index, scores)) {
-      const isUnknown = (idOf.get(piece) ?? unk) === unk;
+      const isUnknown = (vocab.get(piece) ?? unk) === unk;
       if (isUnknown && unknownBefore) out[out.length - 1] += piece;
       else out.push(piece);
       unknownBefore = isUnknown;
@@ -52,16 +40,16 @@ export function unigram(fields: Fields, where: string): PieceModel {
   };
   const inBytes = (piece: string): string[] | undefined => {
     const bytes = byteFallback ? byteTokens(piece) : [];
-    return bytes.length > 0 && bytes.every((byte) => idOf.has(byte)) ? bytes : undefined;
+    return bytes.length > 0 && bytes.every((byte) => vocab.has(byte)) ? bytes : undefined;
   };
   return {
     kind: 'unigram',
-    idOf,
-    tokens,
+    vocab,
     byteFallback,
     wordEnd: '',
     unk,
-    tokenize: (text) => split(text).flatMap((piece) => (idOf.has(piece) ? piece : (inBytes(piece) ?? piece))),
-    unknownParts: (text) => split(text).filter((piece) => !idOf.has(piece) && inBytes(piece) === undefined),
+    tokenize: (text) =>
+      split(text).flatMap((piece) => (vocab.has(piece) ? piece : (inBytes(piece) ?? piece))),
+    unknownParts: (text) => split(text).filter((piece) => !vocab.has(piece) && inBytes(piece) === undefined),
   };
 }

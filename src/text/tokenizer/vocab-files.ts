@@ -1,6 +1,11 @@
 import { asFields, asText, badTokenizer, flag } from './fields.ts';
 import type { Fields } from './fields.ts';
 import type { Family, FamilyFound } from './family.ts';
+import { wholeFile } from './json-file.ts';
+import { countLines, eachLine } from './lines.ts';
+import { MergeLines } from './merges.ts';
+import { TokenTable, type Vocabulary } from './token-table.ts';
+import { readVocab } from './vocab.ts';
 import { CLIP_PATTERN, QWEN_PATTERN } from './published-patterns.ts';
 
 /** A description in the form of a tokenizer.json, and the family it was made for. */
@@ -24,15 +29,15 @@ const regex = (source: string, behavior: string, invert: boolean): Fields => ({
  * @throws HeadscopeError `bad-tokenizer` when the vocabulary is of no kind that is known
  */
 export function describeMerges(
-  vocab: Fields,
-  mergesText: string,
+  vocabBytes: Uint8Array,
+  mergesBytes: Uint8Array,
   config: Fields,
   found: FamilyFound,
 ): Described {
+  const vocab = readVocab(wholeFile(vocabBytes, 'vocab.json'), 'vocab.json');
+  const merges = new MergeLines(mergesBytes);
   const name = found.name ?? guessMergesFamily(vocab);
   const notes: string[] = [];
-  const has = (token: string): boolean => Object.hasOwn(vocab, token);
-  const merges = mergesText.split(/\r?\n/).filter((line) => line !== '' && !line.startsWith('#version'));
   const model = { type: 'BPE', vocab, merges };
   if (name === 'clip') {
     const spaces = { type: 'Replace', pattern: { Regex: '\\s+' }, content: ' ' };
@@ -65,7 +70,7 @@ export function describeMerges(
       },
     };
   }
-  if (!has('Ġ') && !has('Ċ') && !merges.some((merge) => merge.includes('Ġ'))) {
+  if (!vocab.has('Ġ') && !vocab.has('Ċ') && !merges.has('Ġ')) {
     throw badTokenizer('vocab.json is not a byte-level vocabulary, and no file says what it is');
   }
   if (found.family === undefined) {
@@ -105,9 +110,9 @@ const CLIP_FAMILY: Family = {
   names: { bos: '<|startoftext|>', eos: '<|endoftext|>' },
 };
 
-function guessMergesFamily(vocab: Fields): string {
-  if (Object.hasOwn(vocab, '<|startoftext|>') && Object.hasOwn(vocab, 'a</w>')) return 'clip';
-  return ['<s>', '</s>', '<mask>'].every((token) => Object.hasOwn(vocab, token)) ? 'roberta' : 'gpt2';
+function guessMergesFamily(vocab: Vocabulary): string {
+  if (vocab.has('<|startoftext|>') && vocab.has('a</w>')) return 'clip';
+  return ['<s>', '</s>', '<mask>'].every((token) => vocab.has(token)) ? 'roberta' : 'gpt2';
 }
 
 const BERT_NORMALIZER = (lowercase: boolean, cjk: boolean, accents: boolean | undefined): Fields => ({
@@ -122,19 +127,15 @@ const BERT_NORMALIZER = (lowercase: boolean, cjk: boolean, accents: boolean | un
  * vocab.txt: WordPiece, one piece a line, its line its id (Devlin et al. 2019).
  * @throws HeadscopeError `bad-tokenizer` when a field of the configuration is of the wrong type
  */
-export function describeWordPieces(text: string, config: Fields, found: FamilyFound): Described {
-  const lines = text.split(/\r\n|\r|\n/);
-  if (lines.at(-1) === '') lines.pop();
-  const vocab: Record<string, number> = Object.create(null) as Record<string, number>;
+export function describeWordPieces(bytes: Uint8Array, config: Fields, found: FamilyFound): Described {
+  const vocab = new TokenTable('vocab.txt', countLines(bytes), bytes.length);
   // Of two equal lines the last counts, as in the reference.
-  lines.forEach((line, id) => {
-    vocab[line] = id;
-  });
+  eachLine(bytes, true, (line, id) => vocab.put(line, id));
   const notes: string[] = [];
   const where = 'tokenizer_config.json';
   let lowercase = flag(config, 'do_lower_case', where, true);
   if (config.do_lower_case === undefined) {
-    lowercase = !lines.some((line) => /^(##)?\p{Lu}/u.test(line));
+    lowercase = !hasCapitals(vocab);
     notes.push(
       `No file says whether the tokenizer lower-cases; its vocab.txt ${lowercase ? 'has no' : 'has'} capital letters, so it does${lowercase ? '' : ' not'}.`,
     );
@@ -155,6 +156,13 @@ export function describeWordPieces(text: string, config: Fields, found: FamilyFo
       model: { type: 'WordPiece', vocab, unk_token: unkToken, max_input_chars_per_word: 100 },
     },
   };
+}
+
+function hasCapitals(vocab: TokenTable): boolean {
+  for (let entry = 0; entry < vocab.size; entry++) {
+    if (/^(##)?\p{Lu}/u.test(vocab.entryText(entry))) return true;
+  }
+  return false;
 }
 
 const BERT_FAMILY: Family = {

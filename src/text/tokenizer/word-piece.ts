@@ -7,7 +7,7 @@ import { readVocab } from './vocab.ts';
 
 /** WordPiece: the longest piece from the left, or the whole word unknown (Devlin et al. 2019). @throws HeadscopeError `bad-tokenizer` */
 export function wordPiece(fields: Fields, where: string): PieceModel {
-  const { idOf, tokens } = readVocab(fields, where);
+  const vocab = readVocab(fields.vocab, `${where}.vocab`);
   const unkToken = optionalText(fields, 'unk_token', where) ?? '[UNK]';
   const prefix = asText(fields.continuing_subword_prefix ?? '##', `${where}.continuing_subword_prefix`);
   const longest = asInteger(
@@ -16,15 +16,12 @@ export function wordPiece(fields: Fields, where: string): PieceModel {
     0,
     MAX_TOKEN_ID,
   );
-  const starts = new PrefixIndex(idOf.keys());
-  const rests = new PrefixIndex(
-    [...idOf.keys()].filter((token) => token.startsWith(prefix)).map((token) => token.slice(prefix.length)),
-  );
+  const index = new PrefixIndex(vocab);
   const tokenize = (word: string): string[] => {
     if (word.length > longest && [...word].length > longest) return [unkToken];
     const out: string[] = [];
     for (let at = 0; at < word.length;) {
-      const piece = (at === 0 ? starts : rests).longest(word, at);
+      const piece = index.longest(word, at, at === 0 ? '' : prefix);
       if (piece === undefined) return [unkToken];
       out.push(at === 0 ? piece : prefix + piece);
       at += piece.length;
@@ -33,11 +30,10 @@ export function wordPiece(fields: Fields, where: string): PieceModel {
   };
   return {
     kind: 'wordpiece',
-    idOf,
-    tokens,
+    vocab,
     byteFallback: false,
     wordEnd: '',
-    unk: idOf.get(unkToken),
+    unk: vocab.get(unkToken),
     tokenize,
     unknownParts: (word) => (word !== unkToken && tokenize(word).includes(unkToken) ? [word] : []),
   };

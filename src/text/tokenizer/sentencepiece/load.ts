@@ -50,12 +50,12 @@ export async function loadSentencePiece(
     family = guess.family;
     notes.push(`No file says which special tokens go around a prompt; ${guess.said}.`);
   }
-  const extra = found.name === 't5' ? extraIds(config, file.pieces.length) : {};
+  const extra = found.name === 't5' ? extraIds(config, file.pieces.size) : {};
   const specials = readSpecialFiles(
     { additional_special_tokens: Object.keys(extra), ...config },
     { ...extra, ...addedTokens },
     family,
-    (token) => model.idOf.get(token),
+    (token) => model.vocab.get(token),
   );
   return {
     parts: sentencePieceParts(file, model, name, config, family, specials),
@@ -73,8 +73,7 @@ const XLM_ROBERTA: Family = {
 };
 
 function guessFamily(file: SentencePieceFile): { family: Family; said: string } {
-  const isControl = (text: string): boolean =>
-    file.pieces.some((piece) => piece.text === text && piece.use === 'control');
+  const isControl = (text: string): boolean => file.pieces.useOf(text) === 'control';
   const names = { bos: file.bosPiece, eos: file.eosPiece, pad: file.padPiece };
   if (file.type === 'bpe' && isControl(file.bosPiece)) {
     return { family: { before: ['bos'], names }, said: `${file.bosPiece} is put in front, as Llama does` };

@@ -1,19 +1,7 @@
 import { bytesSource } from '../../../onnx/source.ts';
 import { WireCursor } from '../../../onnx/wire.ts';
 import { badTokenizer } from '../fields.ts';
-
-/** What a piece is for (sentencepiece_model.proto, `SentencePiece.Type`). */
-export type PieceUse = 'normal' | 'unknown' | 'control' | 'user-defined' | 'unused' | 'byte';
-
-const USES: readonly (PieceUse | undefined)[] = [
-  undefined,
-  'normal',
-  'unknown',
-  'control',
-  'user-defined',
-  'unused',
-  'byte',
-];
+import { Pieces, USES } from './pieces.ts';
 
 export type ModelType = 'unigram' | 'bpe' | 'word' | 'char';
 
@@ -21,8 +9,7 @@ const MODEL_TYPES: readonly (ModelType | undefined)[] = [undefined, 'unigram', '
 
 /** A SentencePiece model file; defaults are those of sentencepiece_model.proto. */
 export interface SentencePieceFile {
-  /** By id. */
-  readonly pieces: readonly { readonly text: string; readonly score: number; readonly use: PieceUse }[];
+  readonly pieces: Pieces;
   readonly type: ModelType;
   readonly byteFallback: boolean;
   readonly spaceAsSuffix: boolean;
@@ -37,7 +24,6 @@ export interface SentencePieceFile {
 }
 
 const MAX_BYTES = 64 * 1024 * 1024;
-const MAX_PIECES = 2_000_000;
 
 /** A cursor over bytes in memory whose errors name the tokenizer's file. */
 class Cursor extends WireCursor {
@@ -59,7 +45,7 @@ export async function readSentencePieceFile(bytes: Uint8Array, name: string): Pr
   const cursor = new Cursor(bytesSource(name, bytes));
   await cursor.fill(bytes.length);
   const file = {
-    pieces: [] as { text: string; score: number; use: PieceUse }[],
+    pieces: new Pieces(name),
     type: 'unigram' as ModelType,
     byteFallback: false,
     spaceAsSuffix: false,
@@ -73,10 +59,8 @@ export async function readSentencePieceFile(bytes: Uint8Array, name: string): Pr
   };
   eachField(cursor, bytes.length, ({ number, wire }, end) => {
     if (wire !== 2) return false;
-    if (number === 1) {
-      if (file.pieces.length === MAX_PIECES) throw badTokenizer(`${name} has more than ${MAX_PIECES} pieces`);
-      file.pieces.push(readPiece(cursor, end));
-    } else if (number === 2) {
+    if (number === 1) readPiece(cursor, end, bytes, file.pieces);
+    else if (number === 2) {
       eachField(cursor, end, (field, valueEnd) => readTrainerField(cursor, file, field, valueEnd));
     } else if (number === 3) {
       eachField(cursor, end, (field, valueEnd) => {
@@ -112,18 +96,23 @@ function readTrainerField(
   return true;
 }
 
-function readPiece(cursor: Cursor, end: number): { text: string; score: number; use: PieceUse } {
-  const piece = { text: '', score: 0, use: 'normal' as PieceUse };
+function readPiece(cursor: Cursor, end: number, bytes: Uint8Array, pieces: Pieces): void {
+  const text = pieces.scratch.set('');
+  let score = 0;
+  let use = 1;
   eachField(cursor, end, ({ number, wire }, valueEnd) => {
-    if (wire === 2 && number === 1) piece.text = cursor.string(valueEnd - cursor.position);
-    else if (wire === 5 && number === 2) piece.score = cursor.float32();
+    if (wire === 2 && number === 1) {
+      if (text.setUtf8(bytes, cursor.position, valueEnd) < valueEnd)
+        cursor.fail('a piece is not valid UTF-8');
+      cursor.position = valueEnd;
+    } else if (wire === 5 && number === 2) score = cursor.float32();
     else if (wire === 0 && number === 3) {
-      const value = cursor.varint();
-      piece.use = USES[value] ?? cursor.fail(`the piece type ${value} is unknown`);
+      use = cursor.varint();
+      if (USES[use] === undefined) cursor.fail(`the piece type ${use} is unknown`);
     } else return false;
     return true;
   });
-  return piece;
+  pieces.add(score, use);
 }
 
 /** Walks the fields up to `end`; `read` returns false for what is to be skipped. `valueEnd` is where a field of wire type 2 ends. */
@@ -150,18 +139,9 @@ function skip(cursor: Cursor, wire: number, valueEnd: number): void {
 }
 
 function checkPieces({ pieces, byteFallback }: SentencePieceFile, name: string): void {
-  if (pieces.length === 0) throw badTokenizer(`${name} has no pieces`);
-  const seen = new Set<string>();
-  for (const { text, score } of pieces) {
-    if (text === '') throw badTokenizer(`${name} has an empty piece`);
-    if (seen.has(text)) throw badTokenizer(`${name} has the piece "${text.slice(0, 40)}" twice`);
-    if (Number.isNaN(score))
-      throw badTokenizer(`${name} gives the piece "${text.slice(0, 40)}" no number for a score`);
-    seen.add(text);
-  }
-  const count = (use: PieceUse): number => pieces.filter((piece) => piece.use === use).length;
-  if (count('unknown') !== 1) throw badTokenizer(`${name} must have exactly one unknown piece`);
-  if (byteFallback && count('byte') !== 256) {
-    throw badTokenizer(`${name} falls back on bytes but has pieces for ${count('byte')} of 256`);
+  if (pieces.size === 0) throw badTokenizer(`${name} has no pieces`);
+  if (pieces.count('unknown') !== 1) throw badTokenizer(`${name} must have exactly one unknown piece`);
+  if (byteFallback && pieces.count('byte') !== 256) {
+    throw badTokenizer(`${name} falls back on bytes but has pieces for ${pieces.count('byte')} of 256`);
   }
 }

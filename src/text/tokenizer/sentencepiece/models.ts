@@ -2,42 +2,27 @@ import { bestPath } from '../best-path.ts';
 import { byteTokens } from '../byte-level.ts';
 import { mergeSymbols } from '../merge.ts';
 import type { PieceModel } from '../model.ts';
-import { PrefixIndex } from '../prefix-index.ts';
 import { UNKNOWN_PENALTY } from '../unigram.ts';
 import type { SentencePieceFile } from './model-file.ts';
 import { SPACE_MARK } from './normalize.ts';
+import type { Pieces, PieceUse } from './pieces.ts';
 
-/** The pieces of a file by what they are for. */
-interface Pieces {
-  /** Pieces that text can match, with their scores: normal, user-defined and unused ones. */
-  readonly scoreOf: ReadonlyMap<string, number>;
-  readonly userDefined: ReadonlySet<string>;
-  readonly unused: ReadonlySet<string>;
-}
+/** Uses of the pieces that text can match. */
+const MATCHED: readonly (PieceUse | undefined)[] = ['normal', 'user-defined', 'unused'];
 
 const KINDS = { unigram: 'unigram', bpe: 'bpe', word: 'wordlevel', char: 'char' } as const;
 
 /** How a SentencePiece model splits normalised text (unigram_model.cc, bpe_model.cc, word_model.cc, char_model.cc). */
 export function sentencePieceModel(file: SentencePieceFile): PieceModel {
-  const matched = file.pieces.filter(
-    ({ use }) => use === 'normal' || use === 'user-defined' || use === 'unused',
-  );
-  const textsOf = (wanted: string): string[] =>
-    file.pieces.filter(({ use }) => use === wanted).map(({ text }) => text);
-  const pieces: Pieces = {
-    scoreOf: new Map(matched.map(({ text, score }) => [text, score])),
-    userDefined: new Set(textsOf('user-defined')),
-    unused: new Set(textsOf('unused')),
-  };
-  const split = splitter(file, pieces);
-  const unk = file.pieces.findIndex(({ use }) => use === 'unknown');
-  const unkText = file.pieces[unk].text;
+  const { pieces } = file;
+  const split = splitter(file);
+  const [unk] = pieces.withUse('unknown');
 
   /** Texts of the vocabulary, and neighbouring others joined. */
   const parts = (text: string): { text: string; isUnknown: boolean }[] => {
     const out: { text: string; isUnknown: boolean }[] = [];
     for (const part of split(text)) {
-      const isUnknown = !pieces.scoreOf.has(part);
+      const isUnknown = !MATCHED.includes(pieces.useOf(part));
       const last = out.at(-1);
       if (isUnknown && last?.isUnknown) last.text += part;
       else out.push({ text: part, isUnknown });
@@ -46,15 +31,14 @@ export function sentencePieceModel(file: SentencePieceFile): PieceModel {
   };
   return {
     kind: KINDS[file.type],
-    tokens: file.pieces.map(({ text }) => text),
-    idOf: new Map(file.pieces.map(({ text }, id) => [text, id])),
-    unk,
+    vocab: pieces.table,
+    unk: unk.id,
     byteFallback: file.byteFallback,
     wordEnd: '',
     tokenize: (text) =>
       parts(text).flatMap((part) => {
         if (!part.isUnknown) return part.text;
-        return file.byteFallback ? byteTokens(part.text) : unkText;
+        return file.byteFallback ? byteTokens(part.text) : unk.text;
       }),
     unknownParts: (text) =>
       file.byteFallback
@@ -65,10 +49,11 @@ export function sentencePieceModel(file: SentencePieceFile): PieceModel {
   };
 }
 
-function splitter(file: SentencePieceFile, pieces: Pieces): (text: string) => string[] {
+function splitter(file: SentencePieceFile): (text: string) => string[] {
+  const { pieces } = file;
   switch (file.type) {
     case 'unigram':
-      return unigram(file, pieces);
+      return unigram(pieces);
     case 'bpe':
       return bpe(pieces);
     case 'char':
@@ -78,62 +63,76 @@ function splitter(file: SentencePieceFile, pieces: Pieces): (text: string) => st
   }
 }
 
-function unigram(
-  { pieces: all }: SentencePieceFile,
-  { scoreOf, userDefined, unused }: Pieces,
-): (text: string) => string[] {
-  const normal = all.filter(({ use }) => use === 'normal').map(({ score }) => score);
-  const highest = normal.reduce((most, score) => Math.max(most, score), HIGHEST_AT_LEAST);
-  const lowest = normal.reduce((least, score) => Math.min(least, score), Infinity);
+function unigram(pieces: Pieces): (text: string) => string[] {
+  let highest = HIGHEST_AT_LEAST;
+  let lowest = Infinity;
+  for (let id = 0; id < pieces.size; id++) {
+    if (pieces.use(id) !== 'normal') continue;
+    highest = Math.max(highest, pieces.score(id));
+    lowest = Math.min(lowest, pieces.score(id));
+  }
   const utf8 = new TextEncoder();
   const scores = {
-    of: (piece: string): number | undefined => {
-      if (unused.has(piece)) return undefined;
+    of: (id: number): number | undefined => {
+      const use = pieces.use(id);
+      if (use === 'unused') return undefined;
       // A bonus, so that a user-defined piece is always taken.
-      return userDefined.has(piece) ? utf8.encode(piece).length * highest - 0.1 : scoreOf.get(piece);
+      return use === 'user-defined' ? utf8.encode(pieces.text(id)).length * highest - 0.1 : pieces.score(id);
     },
     unknown: Math.fround((lowest === Infinity ? 0 : lowest) - UNKNOWN_PENALTY),
     single: true,
   };
-  const index = new PrefixIndex(scoreOf.keys());
+  const index = pieces.index('normal', 'user-defined', 'unused');
   return (text) => bestPath(text, index, scores);
 }
 
 /** The smallest positive 32-bit float, which the reference starts its maximum with. */
 const HIGHEST_AT_LEAST = 2 ** -126;
 
-function bpe({ scoreOf, userDefined, unused }: Pieces): (text: string) => string[] {
-  const split = characters({ scoreOf, userDefined, unused });
-  // Where no piece goes on past a space, words do not touch each other and can be joined one by one.
-  const byWord = [...scoreOf.keys()].every((piece) => !INNER_SPACE.test(piece));
+function bpe(pieces: Pieces): (text: string) => string[] {
+  const split = characters(pieces);
+  const byWord = joinsWordByWord(pieces);
+  const hasUnused = pieces.count('unused') > 0;
   const joinWord = (word: string): string[] => {
     /** What unused pieces were joined from: they are taken apart again. */
     const joinedFrom = new Map<string, readonly [string, string]>();
     const join = (left: string, right: string): { text: string; rank: number } | undefined => {
-      if (userDefined.has(left) || userDefined.has(right)) return undefined;
-      const joined = left + right;
-      const score = scoreOf.get(joined);
-      if (score === undefined) return undefined;
-      if (unused.has(joined)) joinedFrom.set(joined, [left, right]);
-      return { text: joined, rank: -score };
+      const text = left + right;
+      const id = pieces.table.get(text);
+      const use = id === undefined ? undefined : pieces.use(id);
+      if (id === undefined || !MATCHED.includes(use)) return undefined;
+      if (pieces.useOf(left) === 'user-defined' || pieces.useOf(right) === 'user-defined') return undefined;
+      if (use === 'unused') joinedFrom.set(text, [left, right]);
+      return { text, rank: -pieces.score(id) };
     };
     const apart = (piece: string): string[] => {
-      const from = unused.has(piece) ? joinedFrom.get(piece) : undefined;
+      const from = joinedFrom.get(piece);
       return from === undefined ? [piece] : from.flatMap(apart);
     };
     const out = mergeSymbols(split(word), join);
-    return unused.size === 0 ? out : out.flatMap(apart);
+    return hasUnused ? out.flatMap(apart) : out;
   };
   return (text) => (byWord ? text.split(BEFORE_SPACE).flatMap(joinWord) : joinWord(text));
 }
 
-/** A space mark behind anything else. */
-const INNER_SPACE = new RegExp(`[^${SPACE_MARK}]${SPACE_MARK}`, 'u');
+/** Whether no piece goes on past a space: words do not touch each other then and can be joined one by one. */
+function joinsWordByWord(pieces: Pieces): boolean {
+  const { table } = pieces;
+  const mark = SPACE_MARK.charCodeAt(0);
+  for (let id = 0; id < pieces.size; id++) {
+    if (!MATCHED.includes(pieces.use(id))) continue;
+    for (let i = 1; i < table.lengthOf(id); i++) {
+      if (table.unitAt(id, i) === mark && table.unitAt(id, i - 1) !== mark) return false;
+    }
+  }
+  return true;
+}
+
 const BEFORE_SPACE = new RegExp(`(?<=[^${SPACE_MARK}])(?=${SPACE_MARK})`, 'u');
 
 /** Characters and user-defined pieces. */
-function characters({ userDefined }: Pieces): (text: string) => string[] {
-  const index = new PrefixIndex(userDefined);
+function characters(pieces: Pieces): (text: string) => string[] {
+  const index = pieces.index('user-defined');
   return (text) => {
     const out: string[] = [];
     for (let at = 0; at < text.length;) {

@@ -1,6 +1,6 @@
 import type { CharsMap } from '../precompiled.ts';
 import { readCharsMap } from '../precompiled.ts';
-import { PrefixIndex } from '../prefix-index.ts';
+import type { PrefixIndex } from '../prefix-index.ts';
 import type { SentencePieceFile } from './model-file.ts';
 
 /** What stands for a space in pieces. */
@@ -17,9 +17,7 @@ export function sentencePieceNormalizer(
   name: string,
 ): (text: string, addSpace: boolean) => string {
   const map = file.charsMap.length === 0 ? undefined : readCharsMap(file.charsMap, name);
-  const kept = new PrefixIndex(
-    file.pieces.filter((piece) => piece.use === 'user-defined').map((piece) => piece.text),
-  );
+  const kept = file.pieces.index('user-defined');
   const mark = file.escapeSpaces ? SPACE_MARK : ' ';
   return (text, addSpace) => {
     const parts = mappedParts(text, map, kept);

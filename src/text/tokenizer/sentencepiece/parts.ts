@@ -1,4 +1,4 @@
-import type { AddedToken } from '../added-tokens.ts';
+import { checkAddedCount } from '../added-tokens.ts';
 import type { Family } from '../family.ts';
 import type { PieceModel } from '../model.ts';
 import type { SpecialFiles } from '../special-files.ts';
@@ -27,16 +27,16 @@ export function sentencePieceParts(
   const onlyFirst = config.legacy === false;
   const template = familyTemplate(config, family, specials);
   const known = new Set(specials.added.map((token) => token.content));
-  const control = file.pieces.flatMap(({ text, use }): AddedToken[] => {
-    if ((use !== 'control' && use !== 'unknown') || known.has(text)) return [];
-    const id = model.idOf.get(text) as number;
-    const flags = { normalized: false, singleWord: false, lstrip: false, rstrip: false };
-    return [{ id, content: text, special: true, ...flags }];
-  });
+  const control = [...file.pieces.withUse('control', 'unknown')].filter(({ text }) => !known.has(text));
+  checkAddedCount(control.length, where);
+  const flags = { special: true, normalized: false, singleWord: false, lstrip: false, rstrip: false };
   return {
     where,
     model,
-    added: [...specials.added, ...control],
+    added: [
+      ...specials.added,
+      ...control.map(({ text }) => ({ id: model.vocab.get(text) as number, content: text, ...flags })),
+    ],
     normalize: (text) => text,
     preTokenize: (piece) => {
       const text = normalize(piece.text, piece.first || !onlyFirst);
