@@ -15,6 +15,7 @@ export default defineConfig({
         headscope: 'src/cli/headscope.ts',
         program: 'src/cli/program.ts',
         'native-child': 'src/shell/native/child.ts',
+        'batch-worker': 'src/cli/batch-worker.ts',
       },
       output: {
         entryFileNames: '[name].js',

@@ -3,11 +3,11 @@ import { HeadscopeError } from '../errors.ts';
 import type { GivenInputs } from '../instrument/given.ts';
 import { readNpy } from '../report/read-npy.ts';
 import type { Tensor } from '../runtime/device.ts';
-import { chatTokenizer, readChat, renderChat, renderChatSet } from '../text/chat.ts';
-import { parsePromptSet } from '../text/prompt-set.ts';
-import { resolvePrompt, resolvePromptSet, type ResolvedPrompt } from '../text/resolve.ts';
+import { chatTokenizer, readChat, renderChat } from '../text/chat.ts';
+import { resolvePrompt, type ResolvedPrompt } from '../text/resolve.ts';
 import type { Tokenizer } from '../text/tokenizer/tokenizer.ts';
 import { idsWithoutText } from '../workbench/predict.ts';
+import { readPromptFile } from '../workbench/prompt-file.ts';
 import { chooseDevice, openWorkbench, type Workbench, type WorkbenchOnDisk } from '../workbench/workbench.ts';
 import { createOutput, printable, type Output } from './output.ts';
 
@@ -81,9 +81,6 @@ export async function withWorkbench(
   }
 }
 
-/** Largest prompt set read; a set is text for people. */
-const MAX_SET_BYTES = 64 * 1024 * 1024;
-
 /**
  * Reads a prompt set and turns it into token ids. Bad lines are named and left out.
  * @throws HeadscopeError `missing-file`, `no-prompts` when no line is usable
@@ -94,27 +91,9 @@ export async function readPrompts(
   output: Output,
   chat = false,
 ): Promise<ResolvedPrompt[]> {
-  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw new HeadscopeError(
-      'missing-file',
-      `The prompt set ${file} cannot be read (${cause.code}). Check the path.`,
-      2,
-      { cause },
-    );
-  });
-  if (text.length > MAX_SET_BYTES)
-    throw new HeadscopeError('bad-prompts', `${file} is larger than 64 MB, which is no prompt set.`);
-  const read = parsePromptSet(text, { chat });
-  const { prompts, problems } = chat
-    ? resolvePromptSet(chatTokenizer(workbench.tokenizer), renderChatSet(workbench.tokenizer, read))
-    : resolvePromptSet(workbench.tokenizer, read);
+  const { prompts, problems } = await readPromptFile(file, workbench, chat);
   for (const { line, message } of problems)
     process.stderr.write(`warning: ${file}:${line}: ${printable(message)} The line was left out.\n`);
-  if (prompts.length === 0)
-    throw new HeadscopeError(
-      'no-prompts',
-      `${file} has no usable line. Each line is an object such as {"prompt": "..."}.`,
-    );
   const unknown = new Set(prompts.flatMap((prompt) => prompt.unknown));
   if (unknown.size)
     output.note(

@@ -8,6 +8,10 @@ import { VERSION } from '../workbench/version.ts';
 onTemporaryFile((path, exists) => process.send?.({ path, exists }));
 process.on('SIGINT', () => undefined); // the parent ends us
 
+/** Whoever started us was killed: nobody would see the end of the work, and it may be started again at this moment. */
+const orphaned = (): void => void process.kill(process.pid, 'SIGKILL');
+if (process.argv[2] !== 'serve') process.once('disconnect', orphaned);
+
 const program = new Command('headscope')
   .description(
     'Finds every attention head in an ONNX transformer, captures, calibrates and explains it. Offline.',
@@ -140,6 +144,8 @@ command('report', 'every analysis into a folder: report.html, report.json, table
   .option('--prompts <file>', 'prompts for the overview and the sinks')
   .option('--chat', CHAT)
   .option('--out <folder>', 'the folder to write; headscope-report-<name> when not given')
+  .option('--shard <i/n>', 'of a manifest (.json, .jsonl): only part i of n, for several machines')
+  .option('--summary', 'of a manifest: only sum up what is finished')
   .action(later(async () => (await import('./commands/report.ts')).report));
 
 program
@@ -190,4 +196,5 @@ if (process.argv.length <= 2) {
 } else {
   await program.parseAsync().catch(fail);
 }
+process.off('disconnect', orphaned);
 process.disconnect?.();

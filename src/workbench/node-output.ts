@@ -11,6 +11,11 @@ export function onTemporaryFile(next: TemporaryListener): void {
   listener = next;
 }
 
+/** Tells of a file that is to be removed when the program is killed: a lock, for instance. */
+export function markTemporary(path: string, exists: boolean): void {
+  listener(path, exists);
+}
+
 function writeError(target: string, cause: unknown): HeadscopeError {
   const code = (cause as NodeJS.ErrnoException).code ?? '';
   const why: Record<string, string> = {

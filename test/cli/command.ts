@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 /** The built command line, as `npx headscope` runs it. */
-export const PROGRAM = path.resolve('out/cli/headscope.js');
+export const PROGRAM = process.env.HEADSCOPE_CLI ?? path.resolve('out/cli/headscope.js');
 export const SAMPLES = path.resolve('assets/checkpoints');
 
 export interface Outcome {

@@ -4,18 +4,31 @@ import { HeadscopeError } from '../../errors.ts';
 import { renderReport } from '../../report/index.ts';
 import { buildReport } from '../../workbench/report/build-report.ts';
 import { writeFolderAtomic } from '../../workbench/node-output.ts';
-import { bundledTasks, generatedTasks, type Task } from '../../workbench/tasks.ts';
-import { readPrompts, withWorkbench, type CommonOptions } from '../context.ts';
+import { reportTasks } from '../../workbench/report/report-tasks.ts';
+import type { Task } from '../../workbench/tasks.ts';
+import { readPrompts, withWorkbench } from '../context.ts';
 import { printable } from '../output.ts';
+import { batch, isManifest, type BatchOptions } from './batch.ts';
 
-interface ReportOptions extends CommonOptions {
+interface ReportOptions extends BatchOptions {
   task?: string[];
-  chat?: boolean;
   prompts?: string;
-  out?: string;
 }
 
 export async function report(target: string, options: ReportOptions): Promise<void> {
+  if (isManifest(target)) {
+    if (options.task !== undefined || options.prompts !== undefined)
+      throw new HeadscopeError(
+        'bad-option',
+        `${target} is a manifest, which names its own prompts. Leave out --task and --prompts.`,
+      );
+    return batch(target, options);
+  }
+  if (options.shard !== undefined || options.summary)
+    throw new HeadscopeError(
+      'bad-option',
+      '--shard and --summary are for a manifest, a .json or .jsonl file that names checkpoints and prompt sets.',
+    );
   if (options.chat && options.task === undefined && options.prompts === undefined)
     throw new HeadscopeError(
       'bad-option',
@@ -34,20 +47,11 @@ export async function report(target: string, options: ReportOptions): Promise<vo
       options.prompts === undefined
         ? []
         : await readPrompts(options.prompts, workbench, output, options.chat);
-    const bundled = given.length ? { tasks: [], problems: [] } : await bundledTasks(workbench);
-    const generated =
-      given.length || bundled.tasks.length
-        ? { tasks: [], problems: [] }
-        : generatedTasks(workbench, options.seed);
+    const { tasks, problems } = await reportTasks(workbench, given, options.seed);
     let bar = output.progress('report');
     const { document, arrays } = await buildReport(
       workbench,
-      {
-        tasks: [...given, ...bundled.tasks, ...generated.tasks],
-        prompts,
-        seed: options.seed,
-        notes: [...bundled.problems, ...generated.problems],
-      },
+      { tasks, prompts, seed: options.seed, notes: problems },
       {
         onStep(title) {
           bar.end();
