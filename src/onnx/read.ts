@@ -36,12 +36,22 @@ export const LIMITS = {
   graphValues: 10_000,
   rank: 64,
   nameBytes: 16_384,
-  /** Everything kept in memory that is no weight: names, small tensors, unknown fields. */
+  /** Everything kept in memory that is no weight: names, small tensors, unknown fields. A small file may not make us hold that much. */
   keptBytes: 384 * 1024 * 1024,
+  keptPerFileByte: 3,
+  keptOfAnyFile: 32 * 1024 * 1024,
 } as const;
 
 /** About what things cost besides their content: a file of empty names must not become gigabytes. */
-const COST = { text: 32, bytes: 256, rawField: 512, graph: 1024, sparse: 128 } as const;
+const COST = {
+  node: 400,
+  number: 32,
+  text: 32,
+  bytes: 256,
+  rawField: 512,
+  graph: 1024,
+  sparse: 128,
+} as const;
 
 interface Budget {
   nodes: number;
@@ -56,15 +66,17 @@ type Field = (field: number, wire: number, length: number) => Promise<void> | vo
 class ModelReader {
   private readonly cursor: WireCursor;
   private readonly budget: Budget = { nodes: 0, tensors: 0, edges: 0, kept: 0 };
+  private readonly mostKept: number;
 
   constructor(source: ByteSource) {
     this.cursor = new WireCursor(source);
+    this.mostKept = Math.min(LIMITS.keptBytes, LIMITS.keptPerFileByte * source.size + LIMITS.keptOfAnyFile);
   }
 
   private keep(bytes: number): void {
     this.budget.kept += bytes;
-    if (this.budget.kept > LIMITS.keptBytes)
-      this.cursor.fail(`more than ${LIMITS.keptBytes >> 20} MB of names and attributes`);
+    if (this.budget.kept > this.mostKept)
+      this.cursor.fail(`more than ${this.mostKept >> 20} MB of names and attributes`);
   }
 
   /**
@@ -264,6 +276,7 @@ class ModelReader {
   private async node(end: number, depth: number): Promise<Node> {
     const cursor = this.cursor;
     if (++this.budget.nodes > LIMITS.nodes) cursor.fail(`more than ${LIMITS.nodes} nodes`);
+    this.keep(COST.node);
     const node: Node = { name: '', opType: '', domain: '', inputs: [], outputs: [], attributes: new Map() };
     const rest: Uint8Array[] = [];
     await this.fields(end, depth, async (field, wire, length) => {
@@ -310,18 +323,20 @@ class ModelReader {
       else if (field === 4 && wire === 2) {
         if (size <= LIMITS.nameBytes) out.string = new TextDecoder().decode(await this.bytes(size));
       } else if (field === 7 && wire === 5) {
-        this.keep(8);
+        this.keep(COST.number);
         floats.push(cursor.float32());
       } else if (field === 7 && wire === 2) {
         const bytes = await this.bytes(size);
-        this.keep(2 * size);
+        this.keep((size / 4) * COST.number);
         if (size % 4) cursor.fail('a list of floats has the wrong length');
         const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
         for (let i = 0; i < size; i += 4) floats.push(view.getFloat32(i, true));
       } else if (field === 8) {
-        this.keep(8);
-        if (wire === 0) ints.push(Number(cursor.int64()));
-        else if (wire === 2) await this.packed(stop, 8, () => void ints.push(Number(cursor.int64())));
+        if (wire === 0) {
+          this.keep(COST.number);
+          ints.push(Number(cursor.int64()));
+        } else if (wire === 2)
+          await this.packed(stop, COST.number, () => void ints.push(Number(cursor.int64())));
       } else if (field === 9 && wire === 2) strings.push(new TextDecoder().decode(await this.bytes(size)));
       else if (field === 5 && wire === 2) {
         structured = true;

@@ -1,9 +1,12 @@
-import { constants, type Dirent } from 'node:fs';
+import { constants, type BigIntStats, type Dirent } from 'node:fs';
 import { lstat, open, readdir, realpath, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { HeadscopeError } from '../errors.ts';
 import { quoted } from '../onnx/quoted.ts';
 import type { ByteSource, CheckpointFiles } from '../onnx/source.ts';
+
+/** Names that mean a device on Windows, whatever ending they have. */
+const DEVICE = /^(con|prn|aux|nul|com\d|lpt\d) *(\.|$)/i;
 
 /** Names to list at most: a model's folder, not a whole disk. */
 const MAX_LISTED = 10_000;
@@ -17,6 +20,17 @@ function unreadable(name: string, cause: unknown): HeadscopeError {
     2,
     { cause },
   );
+}
+
+/** An open file, as it was when it was opened. */
+interface OpenFile {
+  readonly handle: FileHandle;
+  readonly version: string;
+}
+
+/** What changes when a file is written to, or when another takes its place. */
+function versionOf({ dev, ino, size, mtimeNs }: BigIntStats): string {
+  return [dev, ino, size, mtimeNs].map((part) => part.toString(36)).join('-');
 }
 
 /** True when the open file is the one that the path, which must hold no link, leads to now. */
@@ -64,7 +78,9 @@ async function readExactly(
 export class NodeFolder implements CheckpointFiles {
   /** Canonical path of the folder. */
   readonly root: string;
-  private readonly handles = new Map<string, FileHandle>();
+  private readonly files = new Map<string, OpenFile>();
+  /** Files that were replaced while someone read them. */
+  private readonly replaced: FileHandle[] = [];
 
   private constructor(root: string) {
     this.root = root;
@@ -96,7 +112,8 @@ export class NodeFolder implements CheckpointFiles {
     if (name === '' || name.includes('\0')) throw outside();
     if (path.posix.isAbsolute(name) || path.win32.isAbsolute(name) || /^[a-zA-Z]:/.test(name))
       throw outside();
-    if (name.split(/[\\/]/).includes('..')) throw outside();
+    const parts = name.split(/[\\/]/);
+    if (parts.includes('..') || parts.some((part) => DEVICE.test(part))) throw outside();
     const wanted = path.join(this.root, name);
     let real: string;
     try {
@@ -148,17 +165,27 @@ export class NodeFolder implements CheckpointFiles {
 
   async open(name: string): Promise<ByteSource> {
     const real = await this.resolve(name);
-    let file = this.handles.get(real);
-    if (!file) {
-      file = await this.openSame(real, name);
-      this.handles.set(real, file);
+    const there = (): Promise<string | undefined> =>
+      lstat(real, { bigint: true }).then(versionOf, () => undefined);
+    let file = this.files.get(real);
+    if (file && file.version !== (await there())) {
+      this.replaced.push(file.handle);
+      file = undefined;
     }
-    const handle = file;
+    if (!file) {
+      const handle = await this.openSame(real, name);
+      file = { handle, version: versionOf(await handle.stat({ bigint: true })) };
+      this.files.set(real, file);
+    }
+    const { handle, version } = file;
     const { size } = await handle.stat();
     return {
       name: path.relative(this.root, real).split(path.sep).join('/'),
       size,
+      version,
       read: (offset, length) => readExactly(handle, offset, length, name),
+      unchanged: async () => (await there()) === version,
+      modified: async () => versionOf(await handle.stat({ bigint: true })) !== version,
     };
   }
 
@@ -192,7 +219,8 @@ export class NodeFolder implements CheckpointFiles {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.handles.values()].map((handle) => handle.close()));
-    this.handles.clear();
+    const handles = [...this.files.values()].map(({ handle }) => handle);
+    await Promise.all([...handles, ...this.replaced.splice(0)].map((handle) => handle.close()));
+    this.files.clear();
   }
 }

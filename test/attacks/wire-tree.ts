@@ -1,6 +1,6 @@
 import { WireWriter } from '../../src/onnx/wire.ts';
 
-/** A protobuf file taken apart along ONNX's message types, to be changed and put together again. */
+/** A protobuf file taken apart along the message types of ONNX or SentencePiece, to be changed and put together again. */
 export interface Field {
   field: number;
   content: bigint | Uint8Array | Field[];
@@ -22,15 +22,21 @@ const PARTS: Readonly<Record<string, Readonly<Record<number, string>>>> = {
   Opset: {},
   Entry: {},
   Dimension: {},
+  // sentencepiece_model.proto
+  Pieces: { 1: 'Piece', 2: 'Trainer', 3: 'Normalizer' },
+  Piece: {},
+  Trainer: {},
+  Normalizer: {},
 };
 
-/** Takes a well-formed message apart; only varints, 32-bit numbers and length-delimited fields occur in ONNX files. */
+/** Takes a message apart, or throws when it is not well-formed; only varints, 32-bit numbers and length-delimited fields occur in such files. */
 export function takeApart(bytes: Uint8Array, type = 'Model'): Field[] {
   const out: Field[] = [];
   let at = 0;
   const varint = (): bigint => {
     let value = 0n;
     for (let shift = 0n; ; shift += 7n) {
+      if (at >= bytes.length) throw new RangeError('a message ends inside a number');
       const byte = bytes[at++];
       value |= BigInt(byte & 0x7f) << shift;
       if (byte < 0x80) return value;
@@ -44,6 +50,7 @@ export function takeApart(bytes: Uint8Array, type = 'Model'): Field[] {
       continue;
     }
     const length = (tag & 7) === 5 ? 4 : Number(varint());
+    if (at + length > bytes.length) throw new RangeError('a part is longer than its message');
     const content = bytes.slice(at, at + length);
     at += length;
     const part = PARTS[type][field];

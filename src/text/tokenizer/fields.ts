@@ -3,11 +3,20 @@ import { HeadscopeError } from '../../errors.ts';
 /** A JSON object of unknown content. */
 export type Fields = Readonly<Record<string, unknown>>;
 
+/** A message holds pieces of the files, however long, and with whatever ends lines, reorders text or steers a terminal. */
+const MOST_CHARACTERS = 300;
+const UNSAFE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/gu;
+
+function oneLine(text: string): string {
+  const short = text.length > MOST_CHARACTERS ? `${text.slice(0, MOST_CHARACTERS - 3)}...` : text;
+  return short.replace(UNSAFE, (char) => `\\u{${(char.codePointAt(0) as number).toString(16)}}`);
+}
+
 /** The error for anything wrong in a tokenizer's files; `what` names the place. */
 export function badTokenizer(what: string, cause?: unknown): HeadscopeError {
   return new HeadscopeError(
     'bad-tokenizer',
-    `${what}. Save the tokenizer again with its own library, or remove the file to work with token ids.`,
+    `${oneLine(what)}. Save the tokenizer again with its own library, or remove the file to work with token ids.`,
     2,
     { cause },
   );

@@ -1,3 +1,5 @@
+import type { HeadscopeError } from '../../errors.ts';
+import { quoted } from '../../onnx/quoted.ts';
 import { badTokenizer } from './fields.ts';
 import { Units } from './units.ts';
 
@@ -12,6 +14,10 @@ const CLOSE_OBJECT = 0x7d;
 
 const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
 const lenient = new TextDecoder('utf-8', { ignoreBOM: true });
+
+/** The library's error shows a piece of the file: here it is on one line, without what steers a terminal. */
+export const notJson = (name: string, cause: unknown): HeadscopeError =>
+  badTokenizer(`${name} is not JSON (${quoted((cause as Error).message).slice(1, -1)})`, cause);
 
 /** A value of a JSON file, by where it stands. */
 export class JsonPart {
@@ -234,7 +240,7 @@ export class JsonCursor {
     try {
       return JSON.parse(lenient.decode(this.bytes.subarray(from, to)));
     } catch (cause) {
-      throw badTokenizer(`${this.part.name} is not JSON (${(cause as Error).message})`, cause);
+      throw notJson(this.part.name, cause);
     }
   }
 }

@@ -1,6 +1,6 @@
 import { asFields, badTokenizer } from './fields.ts';
 import type { Fields } from './fields.ts';
-import { JsonPart, type JsonCursor } from './json-bytes.ts';
+import { JsonPart, notJson, type JsonCursor } from './json-bytes.ts';
 
 /** Files above this many bytes are refused; the largest published tokenizer.json have about 35 million. */
 const MAX_BYTES = 128 * 1024 * 1024;
@@ -74,7 +74,7 @@ function parsed(part: JsonPart): unknown {
   try {
     return JSON.parse(part.text);
   } catch (cause) {
-    throw badTokenizer(`${name} is not JSON (${(cause as Error).message})`, cause);
+    throw notJson(name, cause);
   }
 }
 

@@ -27,8 +27,8 @@ export function sentencePieceParts(
   const onlyFirst = config.legacy === false;
   const template = familyTemplate(config, family, specials);
   const known = new Set(specials.added.map((token) => token.content));
+  checkAddedCount(file.pieces.count('control'), where);
   const control = [...file.pieces.withUse('control', 'unknown')].filter(({ text }) => !known.has(text));
-  checkAddedCount(control.length, where);
   const flags = { special: true, normalized: false, singleWord: false, lstrip: false, rstrip: false };
   return {
     where,

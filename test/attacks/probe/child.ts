@@ -1,0 +1,3 @@
+import { measured } from './look.ts';
+
+process.stdout.write(JSON.stringify(await measured(process.argv[2])));
