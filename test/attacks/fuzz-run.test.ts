@@ -6,6 +6,8 @@ import { promisify } from 'node:util';
 import { build } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { inRepository } from '../helpers/models.ts';
+import { graphs, tokenizers } from './fuzz/samples.ts';
+import { putTogether, takeApart } from './wire-tree.ts';
 
 const run = promisify(execFile);
 let outDir: string;
@@ -40,6 +42,18 @@ test.each([
   // changes reach both ends
   expect(said).toMatch(/read \d+/);
   expect(said).toMatch(/bad-(onnx|graph|tokenizer) \d+/);
+});
+
+test('taking a file apart and putting it together again changes nothing', async () => {
+  const files = [...(await graphs(inRepository('.'))), ...(await tokenizers(inRepository('.')))];
+  let compared = 0;
+  for (const [name, bytes] of files.flatMap((folder) => Object.entries(folder))) {
+    const type = name.endsWith('.onnx') ? 'Model' : 'Pieces';
+    if (type === 'Pieces' && !name.endsWith('.model')) continue;
+    expect(Buffer.compare(putTogether(takeApart(bytes, type)), bytes), name).toBe(0);
+    compared++;
+  }
+  expect(compared).toBeGreaterThan(20);
 });
 
 test('a case is repeated from its files, and one that takes too much is a failure', async () => {
