@@ -105,6 +105,18 @@ const multiHead: Record<string, Case> = {
     attributes: mha,
     outputs: three,
   },
+  'lengths and places in a buffer without padding': {
+    opType: 'MultiHeadAttention',
+    inputs: [...qkv(), null, int32s([3 * B + 2], 3, 5, 0, 3, 5, 0, 5, 10)],
+    attributes: mha,
+    outputs: one,
+  },
+  'masked scores given out, causal, a padding mask and a bias': {
+    opType: 'MultiHeadAttention',
+    inputs: [...qkv(), null, ones(0, 9), floats(1, H, T, T)],
+    attributes: { ...mha, unidirectional: 1 },
+    outputs: [...three, 'float32'],
+  },
   'keys and values of a cache alone': {
     opType: 'MultiHeadAttention',
     inputs: [floats(B, T, D), floats(B, H, 6, W), floats(B, H, 6, W)],
@@ -176,6 +188,18 @@ const groupQuery: Record<string, Case> = {
     attributes: { ...gqa, do_rotary: 1, local_window_size: 3 },
     outputs: three,
   },
+  'scores given out, a bias, a soft-cap and a local window': {
+    opType: 'GroupQueryAttention',
+    inputs: [...separate(), ...empty(), ...lengths(), null, null, null, floats(1, 4, T, T)],
+    attributes: { ...gqa, qk_output: 1, softcap: { float: 2 }, local_window_size: 2 },
+    outputs: [...three, 'float32'],
+  },
+  'pattern given out, a sink per head': {
+    opType: 'GroupQueryAttention',
+    inputs: [...separate(), ...empty(), ...lengths(), null, null, null, null, floats(4)],
+    attributes: { ...gqa, qk_output: 2 },
+    outputs: [...three, 'float32'],
+  },
   'a cache of three tokens and one new': {
     opType: 'GroupQueryAttention',
     inputs: [
@@ -211,6 +235,27 @@ const packed: Record<string, Case> = {
     opType: 'Attention',
     inputs: [floats(B, T, 10), floats(10, 2 * D + 6), floats(2 * D + 6), ones(4, 9)],
     attributes: { ...mha, qkv_hidden_sizes: [D, D, 6] },
+    stored: [1, 2],
+    outputs: one,
+  },
+  'ends and beginnings of prompts padded on both sides': {
+    opType: 'Attention',
+    inputs: [floats(B, T, 10), floats(10, 3 * D), floats(3 * D), int32s([2 * B], 3, 5, 0, 1)],
+    attributes: mha,
+    stored: [1, 2],
+    outputs: one,
+  },
+  'a mask per query and key, an additive bias': {
+    opType: 'Attention',
+    inputs: [
+      floats(B, T, 10),
+      floats(10, 3 * D),
+      floats(3 * D),
+      int32s([B, T, T], ...Array.from({ length: B * T * T }, (_, i) => (i % 3 ? 1 : 0))),
+      null,
+      floats(1, H, T, T),
+    ],
+    attributes: { ...mha, mask_filter_value: { float: -20 } },
     stored: [1, 2],
     outputs: one,
   },
@@ -358,6 +403,12 @@ const other: Record<string, Case> = {
     stored: [2, 3, 4],
     outputs: ['float32', null, null, 'float32'],
   },
+  'SkipLayerNormalization with mean and deviation given out': {
+    opType: 'SkipLayerNormalization',
+    inputs: [floats(B, T, D), floats(B, T, D), floats(D)],
+    stored: [2],
+    outputs: ['float32', 'float32', 'float32'],
+  },
   'SkipLayerNormalization without biases': {
     opType: 'SkipLayerNormalization',
     inputs: [floats(B, T, D), floats(B, T, D), floats(D)],
@@ -487,13 +538,19 @@ describe('packed inputs, which the native CPU provider cannot run fused', () => 
 
   it('give what the fused operator gives for the same numbers apart', async () => {
     const [q, k, v, bias] = [...qkv(), floats(3 * D)];
-    const base = { opType: 'MultiHeadAttention', attributes: mha, outputs: one };
+    const base = { opType: 'MultiHeadAttention', attributes: mha, outputs: one, inputs: [] };
     const apart = await runFused(device, { ...base, inputs: [q, k, v, bias] });
     const together = await runParts(device, { ...base, inputs: [pack(q, k, v), null, null, bias] });
     expect(differ(together, apart)).toBeLessThan(1e-6);
+    note(
+      base,
+      'queries, keys and values packed, with biases (fused on the CPU from separate ones)',
+      differ(together, apart),
+    );
     const plain = await runFused(device, { ...base, inputs: [q, k, v] });
     const keysAndValues = await runParts(device, { ...base, inputs: [q, pack(k, v)] });
     expect(differ(keysAndValues, plain)).toBeLessThan(1e-6);
+    note(base, 'keys and values packed', differ(keysAndValues, plain));
   });
 });
 
@@ -517,12 +574,20 @@ describe('what is not understood stays as it was', () => {
       },
     ],
     [
-      'gives out its scores',
+      'norms queries and keys',
       {
         opType: 'GroupQueryAttention',
-        inputs: [...separate(), ...empty(), ...lengths()],
-        attributes: { ...gqa, qk_output: 1 },
-        outputs: [...three, 'float32'],
+        inputs: [
+          ...separate(),
+          ...empty(),
+          ...lengths(),
+          ...angles(),
+          ...Array<null>(5).fill(null),
+          floats(G),
+          floats(G),
+        ],
+        attributes: { ...gqa, do_rotary: 1 },
+        outputs: three,
       },
     ],
     [
@@ -535,17 +600,13 @@ describe('what is not understood stays as it was', () => {
       },
     ],
     [
-      'mask of [8]',
+      'mask of [7]',
       {
         opType: 'MultiHeadAttention',
-        inputs: [...qkv(), null, int32s([3 * B + 2], ...Array<number>(8).fill(0))],
+        inputs: [...qkv(), null, int32s([7], ...Array<number>(7).fill(0))],
         attributes: mha,
         outputs: one,
       },
-    ],
-    [
-      'gives out its scores',
-      { opType: 'MultiHeadAttention', inputs: qkv(), attributes: mha, outputs: [...three, 'float32'] },
     ],
     [
       'one buffer',
@@ -585,7 +646,7 @@ describe('what is not understood stays as it was', () => {
     [
       'mean or deviation',
       {
-        opType: 'SkipLayerNormalization',
+        opType: 'SkipSimplifiedLayerNormalization',
         inputs: [floats(B, T, D), floats(B, T, D), floats(D)],
         stored: [2],
         outputs: ['float32', 'float32'],

@@ -27,8 +27,8 @@ export interface Parts {
   readonly shown?: { readonly stage: Stage; readonly output: string };
 }
 
-/** q·k with its scale, with masks added, with its soft-cap, after the softmax. */
-export type Stage = 'product' | 'masked' | 'capped' | 'pattern';
+/** q·k with its scale, with its soft-cap, with masks added but 0 for keys that must not be seen, with all masks, after the softmax. */
+export type Stage = 'product' | 'capped' | 'seen' | 'masked' | 'pattern';
 
 /** [batch, tokens, heads × width] → [batch, heads, tokens, width] */
 export function splitHeads(g: GraphBuilder, value: string, heads: number): string {
@@ -97,8 +97,12 @@ export function attend(g: GraphBuilder, parts: Parts): string {
   }
   show('capped', scores);
   for (const bias of parts.bias ?? []) scores = g.op('Add', [scores, bias]);
-  if (parts.causal)
-    scores = g.op('Where', [forbidden(g, q, k, parts.window), numberAs(g, lowest(type), type), scores]);
+  const hidden = parts.causal ? forbidden(g, q, k, parts.window) : undefined;
+  show(
+    'seen',
+    hidden && shown?.stage === 'seen' ? g.op('Where', [hidden, numberAs(g, 0, type), scores]) : scores,
+  );
+  if (hidden) scores = g.op('Where', [hidden, numberAs(g, lowest(type), type), scores]);
   show('masked', scores);
   const pattern = parts.sink
     ? withSink(g, scores, parts.sink, parts)

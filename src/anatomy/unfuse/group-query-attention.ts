@@ -1,6 +1,6 @@
 import type { GraphBuilder } from '../../onnx/build.ts';
 import { DataType, type Node } from '../../onnx/model.ts';
-import { attend, joinHeads, joinPast, splitHeads, type Parts } from './attention-parts.ts';
+import { attend, joinHeads, joinPast, splitHeads, type Parts, type Stage } from './attention-parts.ts';
 import { rotate } from './rotary.ts';
 import { floatOf, inputsOf, intOf, type Rule, type RuleContext } from './rule.ts';
 
@@ -36,6 +36,9 @@ export const groupQueryAttention: Rule = {
       bias: node.inputs[10] ? [node.inputs[10]] : [],
       causal: intOf(node, 'causal', 1) === 1,
       sink: sinkOf(node),
+      shown: node.outputs[3]
+        ? { stage: SHOWN[intOf(node, 'qk_output', 0)], output: node.outputs[3] }
+        : undefined,
       window: intOf(node, 'local_window_size', -1) > 0 ? intOf(node, 'local_window_size', -1) : undefined,
     });
     joinHeads(g, z, node.outputs[0]);
@@ -43,13 +46,17 @@ export const groupQueryAttention: Rule = {
   },
 };
 
+/** What the operator gives out as its fourth output, by qk_output. */
+const SHOWN: readonly Stage[] = ['product', 'seen', 'pattern'];
+
 function unsupported(node: Node): string | undefined {
-  if (node.outputs[3]) return 'it also gives out its scores';
+  if (node.inputs[14] || node.inputs[15])
+    return 'it norms queries and keys itself, which ONNX Runtime has for GPUs alone';
   if (
     node.inputs.slice(12).some(Boolean) ||
     (node.attributes.get('k_quant_type')?.string ?? 'NONE') !== 'NONE'
   )
-    return 'it keeps its cache in few bits or norms queries and keys itself';
+    return 'it keeps its cache in few bits';
   if (intOf(node, 'sliding_window_cache', 0) === 1) return 'it keeps a cache as long as its window';
   return undefined;
 }

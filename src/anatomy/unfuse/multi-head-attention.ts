@@ -25,7 +25,6 @@ export const multiHeadAttention: Rule = {
     const [query, , , , mask, attentionBias, pastKey, pastValue, pastLength, indirection] = inputsOf(node);
     if (pastLength !== undefined || indirection !== undefined)
       return 'it shares one buffer between cached and new keys';
-    if (node.outputs[3]) return 'it also gives out its scores';
     const width = query === undefined ? undefined : known.get(query)?.dims?.at(-1);
     if (query === undefined || width === undefined) return 'the shape of its queries could not be worked out';
     const heads = intOf(node, 'num_heads', 0);
@@ -49,6 +48,7 @@ export const multiHeadAttention: Rule = {
       type,
       bias,
       causal: intOf(node, 'unidirectional', 0) === 1,
+      shown: node.outputs[3] ? { stage: 'masked', output: node.outputs[3] } : undefined,
     });
     joinHeads(g, z, node.outputs[0]);
     return undefined;

@@ -11,9 +11,6 @@ function streamSum(g: GraphBuilder, node: Node, bias: string | undefined): strin
   return g.op('Add', [written, skip], {}, named);
 }
 
-const statistics = (node: Node): string | undefined =>
-  node.outputs[1] || node.outputs[2] ? 'it also gives out mean or deviation' : undefined;
-
 /**
  * com.microsoft.SkipLayerNormalization: adds a block's output to the stream and normalises the sum
  * (https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.SkipLayerNormalization).
@@ -22,13 +19,13 @@ export const skipLayerNormalization: Rule = {
   opType: 'SkipLayerNormalization',
   domain: 'com.microsoft',
   rewrite(node, { g }) {
-    const why = statistics(node);
-    if (why) return why;
     const [, , scale, beta, bias] = inputsOf(node);
     const sum = streamSum(g, node, bias);
     const epsilon = { float: floatOf(node, 'epsilon', 1e-12) };
     const inputs = [sum, scale!, ...(beta === undefined ? [] : [beta])];
-    g.op('LayerNormalization', inputs, { axis: -1, epsilon }, node.outputs[0]);
+    const [normed, mean = '', deviation = ''] = node.outputs;
+    const outputs = deviation ? [normed, mean, deviation] : mean ? [normed, mean] : [normed];
+    g.ops('LayerNormalization', inputs, { axis: -1, epsilon }, outputs);
     return undefined;
   },
 };
@@ -38,8 +35,7 @@ export const skipSimplifiedLayerNormalization: Rule = {
   opType: 'SkipSimplifiedLayerNormalization',
   domain: 'com.microsoft',
   rewrite(node, { g }) {
-    const why = statistics(node);
-    if (why) return why;
+    if (node.outputs[1] || node.outputs[2]) return 'it also gives out mean or deviation';
     const [, , scale, bias] = inputsOf(node);
     const sum = streamSum(g, node, bias);
     const epsilon = { float: floatOf(node, 'epsilon', 1e-12) };
