@@ -9,6 +9,7 @@ import {
   sequenceParts,
   text as textField,
 } from './fields.ts';
+import { checkGrowth, totalLength } from './growth.ts';
 import { replace } from './normalizer.ts';
 import { byteOfToken, fromByteChars } from './byte-level.ts';
 
@@ -34,7 +35,21 @@ export function createDecoder(
       const parts = sequenceParts(fields, 'decoders', where, depth).map((part, i) =>
         createDecoder(part, added, `${where}.decoders[${i}]`, depth + 1),
       );
-      return (tokens) => parts.reduce<string[]>((result, part) => part(result), [...tokens]);
+      return (tokens) => {
+        const length = totalLength(tokens, (token) => token);
+        return parts.reduce<string[]>(
+          (result, part) => {
+            const next = part(result);
+            checkGrowth(
+              totalLength(next, (token) => token),
+              length,
+              where,
+            );
+            return next;
+          },
+          [...tokens],
+        );
+      };
     }
     case 'ByteLevel':
       return byteLevel(added);

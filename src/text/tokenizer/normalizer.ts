@@ -1,5 +1,6 @@
 import { asFields, asText, badTokenizer, flag, sequenceParts, text as textField } from './fields.ts';
 import type { Fields } from './fields.ts';
+import { checkGrowth } from './growth.ts';
 import { compilePattern, matchesAndGaps } from './pattern.ts';
 import { precompiledNormalizer } from './precompiled.ts';
 import { toByteChars } from './byte-level.ts';
@@ -24,7 +25,12 @@ export function createNormalizer(
       const parts = sequenceParts(fields, 'normalizers', where, depth).map((part, i) =>
         createNormalizer(part, `${where}.normalizers[${i}]`, depth + 1),
       );
-      return (text) => parts.reduce((result, part) => part(result), text);
+      return (text) =>
+        parts.reduce((result, part) => {
+          const next = part(result);
+          checkGrowth(next.length, text.length, where);
+          return next;
+        }, text);
     }
     case 'NFC':
     case 'NFD':
@@ -78,10 +84,12 @@ function strip(left: boolean, right: boolean): Normalizer {
 export function replace(fields: Fields, where: string): Normalizer {
   const pattern = compilePattern(fields.pattern, `${where}.pattern`);
   const content = textField(fields, 'content', where, '');
-  return (text) =>
-    matchesAndGaps(text, pattern)
-      .map((part) => (part.isMatch ? content : part.text))
-      .join('');
+  return (text) => {
+    const parts = matchesAndGaps(text, pattern);
+    const matches = parts.reduce((count, part) => count + (part.isMatch ? 1 : 0), 0);
+    checkGrowth(matches * content.length, text.length, where);
+    return parts.map((part) => (part.isMatch ? content : part.text)).join('');
+  };
 }
 
 /** SentencePiece's `nmt` clean-up: control characters go, other invisible or space-like characters become spaces. */

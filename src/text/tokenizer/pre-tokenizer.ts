@@ -9,6 +9,7 @@ import {
   text as textField,
 } from './fields.ts';
 import type { Fields } from './fields.ts';
+import { checkGrowth, totalLength } from './growth.ts';
 import { compilePattern, matchesAndGaps } from './pattern.ts';
 import type { Pattern } from './pattern.ts';
 import { toByteChars } from './byte-level.ts';
@@ -43,7 +44,19 @@ export function createPreTokenizer(
       const parts = sequenceParts(fields, 'pretokenizers', where, depth).map((part, i) =>
         createPreTokenizer(part, `${where}.pretokenizers[${i}]`, depth + 1),
       );
-      return (piece) => parts.reduce((pieces, part) => pieces.flatMap(part), [piece]);
+      return (piece) =>
+        parts.reduce(
+          (pieces, part) => {
+            const next = pieces.flatMap(part);
+            checkGrowth(
+              totalLength(next, ({ text }) => text),
+              piece.text.length,
+              where,
+            );
+            return next;
+          },
+          [piece],
+        );
     }
     case 'ByteLevel':
       return byteLevel(fields, where);
