@@ -124,7 +124,7 @@ async function openWebGpu(): Promise<WebGpu> {
   const lost = device.lost.then(({ message }) => {
     throw new HeadscopeError(
       'device-lost',
-      `The graphics card stopped answering (${message.slice(0, 200) || 'no reason given'}). Open the checkpoint again, or choose the CPU.`,
+      `The graphics card stopped answering (${message.replace(/\.$/, '').slice(0, 200) || 'no reason given'}). Open the checkpoint again, or choose the CPU.`,
       1,
     );
   });
