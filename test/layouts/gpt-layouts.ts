@@ -130,6 +130,24 @@ const optimised: Partial<GptParts> = {
   },
 };
 
+/** The same with a cache of keys and values together, as ONNX Runtime's GPT-2 conversion writes it. */
+function optimisedWithCache(): Partial<GptParts> {
+  let at = 0;
+  return {
+    ...optimised,
+    attention(g, x, layer, { heads, headDim }, { linear }) {
+      const [weight, bias] = layer.qkv;
+      const dims = [2, 'batch', heads, 'past_seq_len', headDim];
+      const past = g.input(`past_${at}`, 'float32', dims);
+      const outputs = [g.unique('attention'), `present_${at++}`];
+      const inputs = [x, store(g, weight), store(g, bias), '', past];
+      g.ops('Attention', inputs, { num_heads: heads, unidirectional: 1 }, outputs, 'com.microsoft');
+      g.output(outputs[1], 'float32');
+      return linear(g, outputs[0], layer.out);
+    },
+  };
+}
+
 /** Blocks that hand on the stream and its norm: SkipLayerNormalization gives both. */
 function optimisedModel(g: GraphBuilder, ids: string, model: GptWeights, parts: GptParts): string {
   const stream = parts.embed(g, ids, model);
@@ -190,6 +208,9 @@ export const GPT_LAYOUTS: Readonly<Record<string, { parts: Partial<GptParts>; wh
     },
     'q, k, v of a head side by side': { parts: { attention: interleaved, norm: inverseNorm } },
     'optimised by ONNX Runtime': { parts: optimised, whole: optimisedModel },
+    get 'optimised by ONNX Runtime, with a cache'() {
+      return { parts: optimisedWithCache(), whole: optimisedModel };
+    },
     'inside a branch for a cache': { parts: {}, whole: branched },
   };
 

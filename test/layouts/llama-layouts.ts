@@ -15,6 +15,8 @@ interface LlamaParts {
   readonly start: (g: GraphBuilder, model: LlamaWeights) => Shared;
   /** From the normed stream to the output projection's result. */
   readonly attention: (g: GraphBuilder, x: string, layer: LlamaLayer, shared: Shared, at: number) => string;
+  /** Sum of what a block writes and the stream, and its norm, when one operator gives both: [norm, sum]. */
+  readonly skip?: (g: GraphBuilder, written: string, stream: string, scale: Weight) => [string, string];
 }
 
 interface Shared extends Record<string, string> {
@@ -155,6 +157,20 @@ function genaiStart(g: GraphBuilder, { headDim }: LlamaWeights): Shared {
   };
 }
 
+/** Matrices with the same rows as one. */
+function sideBySide(weights: readonly Weight[]): Weight {
+  const rows = weights[0].dims[0];
+  const width = weights.reduce((sum, { dims }) => sum + dims[1], 0);
+  const data = new Float32Array(rows * width);
+  let from = 0;
+  for (const weight of weights) {
+    const own = weight.dims[1];
+    for (let i = 0; i < rows; i++) data.set(weight.data.subarray(i * own, (i + 1) * own), i * width + from);
+    from += own;
+  }
+  return { dims: [rows, width], data };
+}
+
 function groupQuery(
   g: GraphBuilder,
   x: string,
@@ -162,6 +178,7 @@ function groupQuery(
   shared: Shared,
   at: number,
   { heads, kvHeads, headDim }: LlamaWeights,
+  packed = false,
 ): string {
   const past = ['key', 'value'].map((name) =>
     g.input(`past_key_values.${at}.${name}`, 'float32', [
@@ -171,7 +188,10 @@ function groupQuery(
       headDim,
     ]),
   );
-  const qkv = [layer.q, layer.k, layer.v].map((weight) => linear(g, x, weight));
+  const weights = [layer.q, layer.k, layer.v];
+  const qkv = packed
+    ? [linear(g, x, sideBySide(weights)), '', '']
+    : weights.map((weight) => linear(g, x, weight));
   const outputs = [g.unique('attention'), `present.${at}.key`, `present.${at}.value`];
   const inputs = [...qkv, ...past, shared.lengths, shared.total, shared.cos, shared.sin];
   const attributes = { num_heads: heads, kv_num_heads: kvHeads, do_rotary: 1 };
@@ -207,6 +227,64 @@ function standard(
   return linear(g, join(g, g.op('Attention', [q, k, v, g.op('And', [order, real])])), layer.out);
 }
 
+const MS = 'com.microsoft';
+
+/** Queries or keys [batch, tokens, heads × width] turned by Microsoft's operator. */
+function rotary(g: GraphBuilder, x: string, { cos, sin, positions }: Shared): string {
+  return g.op('RotaryEmbedding', [x, positions, cos, sin], {}, undefined, MS);
+}
+
+/** Tables of angles and a padding mask for Microsoft's operators that turn nothing themselves. */
+function rotaryStart(g: GraphBuilder, { headDim }: LlamaWeights): Shared {
+  const ids = g.input('input_ids', 'int64', ['batch_size', 'sequence_length']);
+  const mask = g.input('attention_mask', 'int64', ['batch_size', 'sequence_length']);
+  const positions = g.input('position_ids', 'int64', ['batch_size', 'sequence_length']);
+  const [cos, sin] = angleTables(headDim).map((table) => g.constant(table, [CONTEXT, headDim / 2]));
+  return { ids, positions, cos, sin, mask: g.op('Cast', [mask], { to: 6 }) };
+}
+
+/** RotaryEmbedding, then MultiHeadAttention over keys and values that the weights give once for every query head. */
+function rotaryMultiHead(
+  g: GraphBuilder,
+  x: string,
+  layer: LlamaLayer,
+  shared: Shared,
+  { heads, kvHeads, headDim }: LlamaWeights,
+): string {
+  const group = heads / kvHeads;
+  const wide = (weight: Weight): Weight =>
+    columns(weight, heads * headDim, (j) => Math.floor(j / headDim / group) * headDim + (j % headDim));
+  const q = rotary(g, linear(g, x, layer.q), shared);
+  const k = rotary(g, linear(g, x, wide(layer.k)), shared);
+  const v = linear(g, x, wide(layer.v));
+  const attributes = { num_heads: heads, unidirectional: 1 };
+  return linear(
+    g,
+    g.op('MultiHeadAttention', [q, k, v, '', shared.mask], attributes, undefined, MS),
+    layer.out,
+  );
+}
+
+/** RotaryEmbedding, then GroupQueryAttention without positions of its own and without a cache. */
+function rotaryGroupQuery(
+  g: GraphBuilder,
+  x: string,
+  layer: LlamaLayer,
+  shared: Shared,
+  { heads, kvHeads }: LlamaWeights,
+): string {
+  const q = rotary(g, linear(g, x, layer.q), shared);
+  const k = rotary(g, linear(g, x, layer.k), shared);
+  const last = g.op('Sub', [
+    g.reduce('ReduceSum', shared.mask, [1], false),
+    g.op('Cast', [g.int(1)], { to: 6 }),
+  ]);
+  const total = g.op('Cast', [tokensOf(g, shared.mask)], { to: 6 });
+  const inputs = [q, k, linear(g, x, layer.v), '', '', last, total];
+  const attributes = { num_heads: heads, kv_num_heads: kvHeads };
+  return linear(g, g.op('GroupQueryAttention', inputs, attributes, undefined, MS), layer.out);
+}
+
 type Layout = (model: LlamaWeights) => LlamaParts;
 
 /** llama-tiny in other layouts. */
@@ -234,6 +312,32 @@ export const LLAMA_LAYOUTS: Readonly<Record<string, Layout>> = {
     start: genaiStart,
     attention: (g, x, layer, shared, at) => groupQuery(g, x, layer, shared, at, model),
   }),
+  'RotaryEmbedding and MultiHeadAttention': (model) => ({
+    opset: 17,
+    norm: normOp,
+    start: rotaryStart,
+    attention: (g, x, layer, shared) => rotaryMultiHead(g, x, layer, shared, model),
+  }),
+  'RotaryEmbedding and GroupQueryAttention': (model) => ({
+    opset: 17,
+    norm: normOp,
+    start: rotaryStart,
+    attention: (g, x, layer, shared) => rotaryGroupQuery(g, x, layer, shared, model),
+  }),
+  'as ONNX Runtime GenAI builds it: packed GroupQueryAttention, SkipSimplifiedLayerNormalization': (
+    model,
+  ) => ({
+    opset: 21,
+    norm: normOp,
+    start: genaiStart,
+    attention: (g, x, layer, shared, at) => groupQuery(g, x, layer, shared, at, model, true),
+    skip(g, written, stream, scale) {
+      const outputs = [g.unique('normed'), '', '', g.unique('stream')];
+      const attributes = { epsilon: { float: EPSILON } };
+      g.ops('SkipSimplifiedLayerNormalization', [stream, written, store(g, scale)], attributes, outputs, MS);
+      return [outputs[0], outputs[3]];
+    },
+  }),
   'Attention, RotaryEmbedding and RMSNormalization of ONNX itself, opset 23': (model) => ({
     opset: 23,
     norm: (g, x, scale) =>
@@ -249,14 +353,21 @@ export function writeLlama(name: string, model: LlamaWeights): Uint8Array {
   const g = new GraphBuilder({ opset: parts.opset });
   const shared = parts.start(g, model);
   let x = g.op('Gather', [store(g, model.words), shared.ids], { axis: 0 });
+  let normed = parts.norm(g, x, model.layers[0].norm1);
+  const write = (written: string, scale: Weight): void => {
+    if (parts.skip) [normed, x] = parts.skip(g, written, x, scale);
+    else {
+      x = g.op('Add', [x, written]);
+      normed = parts.norm(g, x, scale);
+    }
+  };
   model.layers.forEach((layer, at) => {
-    x = g.op('Add', [x, parts.attention(g, parts.norm(g, x, layer.norm1), layer, shared, at)]);
-    const normed = parts.norm(g, x, layer.norm2);
+    write(parts.attention(g, normed, layer, shared, at), layer.norm2);
     const gate = linear(g, normed, layer.gate);
     const hidden = g.op('Mul', [g.op('Mul', [gate, g.op('Sigmoid', [gate])]), linear(g, normed, layer.up)]);
-    x = g.op('Add', [x, linear(g, hidden, layer.down)]);
+    write(linear(g, hidden, layer.down), model.layers[at + 1]?.norm1 ?? model.final);
   });
-  const logits = linear(g, parts.norm(g, x, model.final), model.unembedding);
+  const logits = linear(g, normed, model.unembedding);
   g.output(logits, 'float32', ['batch_size', 'sequence_length', model.vocab], 'logits');
   const out = { ...g.model(), irVersion: parts.opset < 23 ? 8 : 11 };
   out.opsets.set('com.microsoft', 1);

@@ -24,7 +24,7 @@ const EDITS: readonly Edit[] = [
 
 interface Family {
   readonly checkpoint: string;
-  readonly kvHeads: number;
+  readonly kvHeads: (layout: string) => number;
   readonly facts: Readonly<Record<string, unknown>>;
   readonly layouts: readonly string[];
   readonly write: (name: string) => Promise<Uint8Array>;
@@ -33,14 +33,15 @@ interface Family {
 const FAMILIES: readonly Family[] = [
   {
     checkpoint: 'ioi-4l',
-    kvHeads: 8,
+    kvHeads: () => 8,
     facts: { activation: 'gelu_new', finalNorm: 'layernorm', tied: true },
     layouts: Object.keys(GPT_LAYOUTS),
     write: async (name) => writeGpt(name, await gptWeights()),
   },
   {
     checkpoint: 'llama-tiny',
-    kvHeads: 2,
+    // MultiHeadAttention has as many keys as queries, so that layout keeps a copy for each
+    kvHeads: (layout) => (layout.endsWith('MultiHeadAttention') ? 8 : 2),
     facts: { activation: 'swiglu', finalNorm: 'rmsnorm', tied: false },
     layouts: Object.keys(LLAMA_LAYOUTS),
     write: async (name) => writeLlama(name, await llamaWeights()),
@@ -86,7 +87,7 @@ describe.each(FAMILIES)('$checkpoint', ({ checkpoint, layouts, kvHeads, facts, w
         kind: 'self',
         causal: true,
         heads: 8,
-        kvHeads,
+        kvHeads: kvHeads(name),
         headDim: 16,
         dModel: 128,
         norm: 'pre',
