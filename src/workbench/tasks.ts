@@ -98,23 +98,25 @@ export function parseTruth(text: string, task: string | undefined): ReadonlyMap<
   } catch (cause) {
     throw new HeadscopeError('bad-truth', 'The circuit file is no JSON.', 2, { cause });
   }
-  const file = parsed as { heads?: unknown; tasks?: Record<string, { heads?: unknown }> };
-  const named =
-    task === undefined ? undefined : (file.tasks?.[task] ?? file.tasks?.[task.replaceAll('-', '_')]);
-  const heads = named?.heads ?? (file.tasks ? undefined : file.heads);
+  const { heads: ofAll, tasks } = fieldsOf(parsed);
+  const named = fieldsOf(
+    task === undefined ? undefined : (fieldsOf(tasks)[task] ?? fieldsOf(tasks)[task.replaceAll('-', '_')]),
+  );
+  const heads = named.heads ?? (tasks ? undefined : ofAll);
   if (!Array.isArray(heads)) return undefined;
   const truth = new Map<string, boolean>();
-  for (const entry of heads as { layer?: unknown; head?: unknown; in_circuit?: unknown }[]) {
-    if (
-      typeof entry.layer !== 'number' ||
-      typeof entry.head !== 'number' ||
-      typeof entry.in_circuit !== 'boolean'
-    )
+  for (const entry of heads as unknown[]) {
+    const { layer, head, in_circuit: belongs } = fieldsOf(entry);
+    if (typeof layer !== 'number' || typeof head !== 'number' || typeof belongs !== 'boolean')
       return undefined;
-    truth.set(`${entry.layer}/${entry.head}`, entry.in_circuit);
+    truth.set(`${layer}/${head}`, belongs);
   }
   return truth;
 }
+
+/** What an object of a file holds; nothing when it is none. */
+const fieldsOf = (value: unknown): Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 
 /** Share of a task's prompts that the model answers right at the last position. */
 export async function taskAccuracy(workbench: Workbench, task: Task, options: RunOptions): Promise<number> {

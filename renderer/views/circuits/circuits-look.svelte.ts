@@ -23,6 +23,10 @@ interface Look {
 /** A result whose data are a circuit. */
 export type CircuitEntry = Omit<ResultEntry, 'data'> & { readonly data: CircuitFindings };
 
+/** Whether a circuit can be looked for in these prompts at all. */
+export const hasNegatives = (items: readonly PromptItem[]): boolean =>
+  items.some(({ corrupt, label }) => corrupt !== undefined || label === 'negative');
+
 /** The task and the results that the view is about. */
 export class CircuitsLook {
   readonly workbench: WorkbenchState;
@@ -58,8 +62,7 @@ export class CircuitsLook {
   readonly usableSets = $derived.by(() =>
     this.sets.list.filter(
       ({ key, origin, items }) =>
-        (key.startsWith('own ') || !origin.startsWith('generated')) &&
-        items.some(({ corrupt, label }) => corrupt !== undefined || label === 'negative'),
+        (key.startsWith('own ') || !origin.startsWith('generated')) && hasNegatives(items),
     ),
   );
   readonly chosenSet = $derived.by<KnownSet | undefined>(
