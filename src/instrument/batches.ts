@@ -19,9 +19,18 @@ const MAX_BYTES = 384 * 1024 * 1024;
 /** A shorter row joins a longer one's batch when at most this share of the longer is padding. */
 const MAX_PADDING = 0.25;
 
-/** Cuts rows into batches of about equal length, longest first. */
+/** Cuts rows into batches of about equal length and with the same given inputs, longest first. */
 export function cutBatches(rows: readonly Row[], limits: BatchLimits): Batch[] {
-  const order = rows.map((_, i) => i).sort((a, b) => rows[b].ids.length - rows[a].ids.length || a - b);
+  const given = [...new Set(rows.map((row) => row.given))];
+  const group = new Map(given.map((each, i) => [each, i]));
+  const order = rows
+    .map((_, i) => i)
+    .sort(
+      (a, b) =>
+        group.get(rows[a].given)! - group.get(rows[b].given)! ||
+        rows[b].ids.length - rows[a].ids.length ||
+        a - b,
+    );
   const batches: Batch[] = [];
   let current: number[] = [];
   const flush = (): void => {
@@ -43,6 +52,7 @@ export function cutBatches(rows: readonly Row[], limits: BatchLimits): Batch[] {
       const fits = limits.padding ? length >= width * (1 - MAX_PADDING) : length === width;
       if (
         !fits ||
+        rows[index].given !== rows[current[0]].given ||
         count > (limits.fixed?.batch ?? Infinity) ||
         count * width * limits.opsPerToken > MAX_OPS ||
         count * limits.bytesPerRow(width) > MAX_BYTES

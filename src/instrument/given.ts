@@ -107,9 +107,16 @@ function checkLengths(anatomy: Anatomy, given: GivenInputs): void {
   }
 }
 
-/** A given tensor for a batch: repeated for each of its prompts. */
+/** Keys per block where they are not the prompt's tokens; undefined when they are in every block. */
+export function keysOf(anatomy: Anatomy, given: GivenInputs): (number | undefined)[] | undefined {
+  const source = givenLength(anatomy, given, 'source') ?? 0;
+  const keys = anatomy.blocks.map((block) => (block.keys === 'source' ? source : block.keys));
+  return keys.some((count) => count !== undefined) ? keys : undefined;
+}
+
+/** A given tensor for a batch: one for each of its prompts, or one that is repeated for them. */
 export function repeated(tensor: Tensor, rows: number): Tensor {
-  if (rows === 1) return tensor;
+  if (rows === tensor.dims[0]) return tensor;
   const { data } = tensor;
   const Kind = data.constructor as new (length: number) => typeof data;
   const all = new Kind(data.length * rows);

@@ -5,7 +5,7 @@ import type { FloatTensor, Session, Tensor } from '../runtime/device.ts';
 import { cutBatches } from './batches.ts';
 import { editFeeds } from './edit-feeds.ts';
 import { modelFeeds, pairFeatures, perToken, type Batch } from './feeds.ts';
-import { givenLength, type GivenInputs } from './given.ts';
+import { givenLength, keysOf, type GivenInputs } from './given.ts';
 import type { Instrumented } from './instrument.ts';
 import { SWITCHES, switchIndex, type Switch } from './names.ts';
 import {
@@ -44,6 +44,29 @@ export interface Engine {
   readonly parameters: number;
   /** Tensors for inputs nobody can guess. */
   readonly given?: GivenInputs;
+  /** Makes the input that a decoder reads in the place of token ids. */
+  readonly embedding?: Embedding;
+}
+
+/** What a decoder reads in the place of token ids is made from them by another graph. */
+export interface Embedding {
+  /** The decoder's input. */
+  readonly input: string;
+  /** What prompts bring to it when they bring nothing of their own. */
+  readonly given?: GivenInputs;
+  /**
+   * [rows, width, d]; what stands behind a prompt's end does not matter.
+   * @param given what the prompts bring, such as a picture
+   * @throws HeadscopeError `bad-input`
+   */
+  of(batch: Batch, given: GivenInputs): Promise<Tensor>;
+}
+
+/** The engine for rows that bring inputs of their own. */
+function withGiven(engine: Engine, own: GivenInputs | undefined): Engine {
+  if (own === undefined) return engine;
+  const given = { ...engine.given, ...own };
+  return { ...engine, given, shape: { ...engine.shape, keys: keysOf(engine.anatomy, given) } };
 }
 
 /** Milliseconds after which other work gets its turn, over all requests; a pause costs at least one. */
@@ -86,7 +109,7 @@ function bytesPerRow(engine: Engine, plan: Plan, length: number): number {
   const logits = plan.request.logits === 'all' || !engine.instrumented.logitRows ? length : 1;
   let numbers = 3 * logits * engine.shape.vocab + length * length * 3;
   for (const block of blocks) {
-    const square = block.heads * length * (engine.shape.keys?.[block.layer] ?? length);
+    const square = block.heads * length * (engine.shape.keys?.[block.layer] || length);
     const wide = block.heads * length * block.headDim;
     numbers += wide + length * block.dModel;
     for (const [site, layers] of plan.taps) {
@@ -124,7 +147,7 @@ export async function runRequest(
   let done = 0;
   for (const batch of batches) {
     throwIfCancelled(options.signal);
-    await runBatch(engine, plan, batch, onRow);
+    await runBatch(withGiven(engine, batch.rows[0].given), plan, batch, onRow);
     done += batch.rows.length;
     options.onProgress?.(done, request.rows.length);
     if (performance.now() - lastPause < LONGEST_HOLD) continue;
@@ -141,9 +164,7 @@ const hidesPadding = (anatomy: Anatomy): boolean =>
 
 function checkRows(engine: Engine, request: RunRequest): void {
   const { context, fixed, inputs } = engine.anatomy;
-  const own = inputs.some((input) => input.role === 'tokens')
-    ? undefined
-    : (givenLength(engine.anatomy, engine.given ?? {}, 'tokens') ?? fixed?.tokens);
+  const readsText = inputs.some((input) => input.role === 'tokens') || engine.embedding !== undefined;
   if ((fixed?.batch ?? 1) > 1)
     throw new HeadscopeError(
       'fixed-size',
@@ -153,6 +174,9 @@ function checkRows(engine: Engine, request: RunRequest): void {
     const where = request.rows.length > 1 ? `Prompt ${i + 1}` : 'The prompt';
     if (row.ids.length === 0)
       throw new HeadscopeError('empty-prompt', `${where} is empty. Give at least one token.`);
+    const own = readsText
+      ? undefined
+      : (givenLength(engine.anatomy, { ...engine.given, ...row.given }, 'tokens') ?? fixed?.tokens);
     if (own !== undefined && row.ids.length !== own)
       throw new HeadscopeError(
         'no-text',
@@ -186,12 +210,15 @@ const OFF: Tensor = { type: 'bool', dims: [], data: Uint8Array.of(0) };
 const NO_FEATURES: Tensor = { type: 'float32', dims: [1, 1, 3], data: new Float32Array(3) };
 
 /** Feeds for every input of the instrumented graph. */
-function buildFeeds(engine: Engine, plan: Plan, batch: Batch): Record<string, Tensor> {
-  const { anatomy, instrumented } = engine;
+async function buildFeeds(engine: Engine, plan: Plan, batch: Batch): Promise<Record<string, Tensor>> {
+  const { anatomy, instrumented, embedding } = engine;
   const { names } = instrumented;
+  const given = embedding
+    ? { ...engine.given, [embedding.input]: await embedding.of(batch, engine.given ?? {}) }
+    : engine.given;
   const summaries = plan.request.summaries === true;
   const edits = editFeeds(anatomy.blocks, names, batch, engine.shape.keys);
-  const feeds: Record<string, Tensor> = { ...modelFeeds(anatomy, batch, engine.given), ...edits.feeds };
+  const feeds: Record<string, Tensor> = { ...modelFeeds(anatomy, batch, given), ...edits.feeds };
   const switches = new Uint8Array(anatomy.blocks.length * SWITCHES.length);
   let residBefore = false; // what a block leaves in the stream is captured inside the next block
   for (const block of anatomy.blocks) {
@@ -281,7 +308,7 @@ async function runBatch(
   onRow: (result: RowResult) => void,
 ): Promise<void> {
   const outputs = await engine.session.run(
-    buildFeeds(engine, plan, batch),
+    await buildFeeds(engine, plan, batch),
     wantedOutputs(engine, plan, batch),
   );
   for (let slot = 0; slot < batch.rows.length; slot++) {
@@ -343,7 +370,7 @@ async function nameFirstNaN(engine: Engine, batch: Batch, slot: number): Promise
   };
   const plan = planOf(engine, request);
   const outputs = await engine.session.run(
-    buildFeeds(engine, plan, alone),
+    await buildFeeds(engine, plan, alone),
     wantedOutputs(engine, plan, alone),
   );
   const row = readRow(engine, plan, alone, 0, outputs);

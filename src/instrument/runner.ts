@@ -1,4 +1,5 @@
 import type { FloatTensor } from '../runtime/device.ts';
+import type { GivenInputs } from './given.ts';
 
 /** Zero-based, counted along the residual stream. */
 export type LayerIndex = number;
@@ -76,6 +77,8 @@ export type Edit =
 export interface Row {
   readonly ids: readonly number[];
   readonly edits?: readonly Edit[];
+  /** Tensors for inputs nobody can guess, of this prompt alone; those that the model was opened with where absent. */
+  readonly given?: GivenInputs;
 }
 
 export interface RunRequest {
@@ -140,7 +143,7 @@ export interface ModelShape {
   readonly dModel: number;
   readonly vocab: number;
   readonly causal: readonly boolean[];
-  /** Keys per layer where they are not the prompt's tokens: source positions in cross-attention. All tokens where absent. */
+  /** Keys per layer where they are not the prompt's tokens: source positions in cross-attention, 0 before a source is given. All tokens where absent. */
   readonly keys?: readonly (number | undefined)[];
   /** Sites that can be captured, per layer. */
   readonly sites: readonly (readonly Site[])[];

@@ -7,12 +7,15 @@ import type { Device, Tensor } from '../runtime/device.ts';
 import { encodePrompt } from '../text/prompt.ts';
 import type { Tokenizer } from '../text/tokenizer/tokenizer.ts';
 import { readCheckpoint, type Checkpoint } from './checkpoint.ts';
+import { readConfig } from './config-file.ts';
 import { runnable } from './open.ts';
 import type { OpenCheckpoint } from './open-checkpoint.ts';
 
-/** What a decoder gets from its encoder. */
+/** What a decoder gets from what was given. */
 export interface Encoded {
   readonly inputs: GivenInputs;
+  /** A picture's vectors, for the places of its tokens in the prompt. */
+  readonly picture?: GivenInputs;
   /** How the decoder's prompts are written from then on, when it is one. */
   readonly prompting: Partial<Pick<OpenCheckpoint, 'tokenizer' | 'startIds'>>;
 }
@@ -36,13 +39,8 @@ export async function encodeSource(
 ): Promise<Encoded> {
   const { checkpoint, tokenizer, folder } = open;
   const wanted = unknownInputs(checkpoint.anatomy);
-  const states = wanted.find(
-    ({ name, type, measures }) =>
-      type !== DataType.int64 &&
-      measures?.length === 3 &&
-      measures[1] === 'source' &&
-      !Object.hasOwn(inputs, name),
-  );
+  const found = statesInput(checkpoint);
+  const states = found && !Object.hasOwn(inputs, found.name) ? found : undefined;
   const own = new Set(wanted.map(({ name }) => name));
   const [forDecoder, forEncoder] = [true, false].map((decoder) =>
     Object.fromEntries(Object.entries(inputs).filter(([name]) => own.has(name) === decoder)),
@@ -55,6 +53,11 @@ export async function encodeSource(
   if (!states || (source === undefined && Object.keys(forEncoder).length === 0))
     return { inputs, prompting: {} };
   const encoder = await openEncoder(checkpoint, forEncoder);
+  if (!encoder)
+    throw new HeadscopeError(
+      'no-encoder',
+      `There is no encoder beside ${checkpoint.file} to read the source. Put encoder_model.onnx into the folder, or give its states as an input.`,
+    );
   const { tensor, length } = await runEncoder(encoder, device, tokenizer, { inputs: forEncoder, source });
   const mask = wanted.find(({ measures }) => measures?.length === 2 && measures[1] === 'source');
   const start = await startTokens(folder);
@@ -70,19 +73,24 @@ export async function encodeSource(
   };
 }
 
-/** The encoder's file: the decoder's name with the other word in it, or the usual one. */
-async function openEncoder(decoder: Checkpoint, inputs: GivenInputs): Promise<Checkpoint> {
+/** The decoder's input that holds the states of an encoder, [batch, source, width]. */
+export const statesInput = ({ anatomy }: Checkpoint) =>
+  unknownInputs(anatomy).find(
+    ({ type, measures }) => type !== DataType.int64 && measures?.length === 3 && measures[1] === 'source',
+  );
+
+/** The encoder beside a decoder: its file has the decoder's name with the other word in it, or the usual one. Undefined when there is none. */
+export async function openEncoder(
+  decoder: Checkpoint,
+  inputs: GivenInputs = {},
+): Promise<Checkpoint | undefined> {
   const names = await decoder.files.list();
   const folder = decoder.file.slice(0, decoder.file.lastIndexOf('/') + 1);
   const plain = decoder.file.replace(/_merged|_with_past/, '').replace('decoder', 'encoder');
   const file = [plain, `${folder}encoder_model.onnx`, `${folder}encoder.onnx`].find(
     (name) => name !== decoder.file && names.includes(name),
   );
-  if (file === undefined)
-    throw new HeadscopeError(
-      'no-encoder',
-      `There is no encoder beside ${decoder.file} to read the source. Put encoder_model.onnx into the folder, or give its states as an input.`,
-    );
+  if (file === undefined) return undefined;
   const shapes = Object.fromEntries(Object.entries(inputs).map(([name, { dims }]) => [name, dims]));
   return readCheckpoint(decoder.name, decoder.files, file, shapes);
 }
@@ -126,30 +134,16 @@ async function runEncoder(
 }
 
 /** The token that a decoder's text begins with, from generation_config.json or config.json. */
-async function startTokens(files: CheckpointFiles): Promise<number | undefined> {
-  const names = await files.list();
+export async function startTokens(files: CheckpointFiles): Promise<number | undefined> {
   for (const name of ['generation_config.json', 'config.json']) {
-    if (!names.includes(name)) continue;
-    const source = await files.open(name);
-    const text = new TextDecoder().decode(await source.read(0, Math.min(source.size, 1 << 20)));
-    const id = startOf(text);
-    if (id !== undefined) return id;
+    const id = (await readConfig(files, name))?.decoder_start_token_id;
+    if (typeof id === 'number' && Number.isInteger(id) && id >= 0) return id;
   }
   return undefined;
 }
 
-function startOf(json: string): number | undefined {
-  try {
-    const config = JSON.parse(json) as Record<string, unknown> | null;
-    const id = config?.decoder_start_token_id;
-    return typeof id === 'number' && Number.isInteger(id) && id >= 0 ? id : undefined;
-  } catch {
-    return undefined; // a damaged file only leaves the start to the person
-  }
-}
-
 /** Writes a decoder's text: it begins with its start token and ends nowhere. */
-function startingWith(tokenizer: Tokenizer, start: number): Tokenizer {
+export function startingWith(tokenizer: Tokenizer, start: number): Tokenizer {
   return {
     ...tokenizer,
     encode: (text, options) => {

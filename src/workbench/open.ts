@@ -3,9 +3,9 @@ import { sitesOf } from '../anatomy/anatomy.ts';
 import { HeadscopeError } from '../errors.ts';
 import { instrument } from '../instrument/instrument.ts';
 import { frozenUnembeddingModel, unembeddingModel } from '../instrument/lens.ts';
-import { canFeed, fitGiven, givenLength, type GivenInputs } from '../instrument/given.ts';
+import { canFeed, fitGiven, givenLength, keysOf, type GivenInputs } from '../instrument/given.ts';
 import { neutralInputs } from '../instrument/neutral.ts';
-import { runRequest, toFloat32, type Engine } from '../instrument/run.ts';
+import { runRequest, toFloat32, type Embedding, type Engine } from '../instrument/run.ts';
 import type { ModelShape, Runner, RowResult } from '../instrument/runner.ts';
 import { dequantisedValues } from '../onnx/quantised.ts';
 import { floatValues } from '../onnx/tensor-values.ts';
@@ -28,7 +28,12 @@ export interface OpenModel {
   /** How far the instrumented model's logits are from the unedited model's, max abs, on `tokens` sample tokens; undefined without logits. */
   readonly measured?: { readonly maxAbs: number; readonly tokens: number };
   /** The prompt of that check with the unedited model's logits [tokens × vocab]; undefined without logits. */
-  readonly sample?: { readonly ids: readonly number[]; readonly logits: Float32Array };
+  readonly sample?: {
+    readonly ids: readonly number[];
+    readonly logits: Float32Array;
+    /** What was fed besides the ids. */
+    readonly given: GivenInputs;
+  };
   close(): Promise<void>;
 }
 
@@ -72,8 +77,7 @@ export function runnable(checkpoint: Checkpoint, model: Model): RunnableModel {
 
 export function shapeOf(anatomy: Anatomy, given: GivenInputs = {}): ModelShape {
   const { blocks } = anatomy;
-  const source = givenLength(anatomy, given, 'source');
-  const keys = blocks.map((block) => (block.keys === 'source' ? source : block.keys));
+  const keys = keysOf(anatomy, given);
   return {
     layers: blocks.length,
     heads: blocks.map((block) => block.heads),
@@ -83,7 +87,7 @@ export function shapeOf(anatomy: Anatomy, given: GivenInputs = {}): ModelShape {
     vocab: anatomy.unembedding?.vocab ?? 0,
     causal: blocks.map((block) => block.causal === true),
     sites: blocks.map(sitesOf),
-    ...(keys.some((count) => count !== undefined) ? { keys } : {}),
+    ...(keys && { keys }),
   };
 }
 
@@ -99,19 +103,22 @@ export function sampleIds(anatomy: Anatomy, given: GivenInputs = {}): number[] {
  * Loads a checkpoint onto a device with all taps and edits built in, and checks it against the unedited model.
  *
  * @param inputs tensors for inputs nobody can guess; where one is missing the model opens, and running it says so
+ * @param embedding makes the vectors of a decoder that reads those in the place of token ids
  * @throws HeadscopeError `bad-input`, `no-heads`, `load-failed`, `differs` when the check fails, `not-a-number`
  */
 export async function openModel(
   checkpoint: Checkpoint,
   device: Device,
   inputs: GivenInputs = {},
+  embedding?: Embedding,
 ): Promise<OpenModel> {
   const { anatomy, model } = checkpoint;
-  const given = { ...neutralInputs(anatomy), ...fitGiven(anatomy, inputs) };
+  const given = { ...neutralInputs(anatomy), ...fitGiven(anatomy, inputs), ...embedding?.given };
   const ids = sampleIds(anatomy, given);
-  const runs = canFeed(anatomy, given) && (anatomy.fixed?.batch ?? 1) === 1;
-  const reference =
-    anatomy.unembedding && runs ? await plainLogits(checkpoint, device, ids, given) : undefined;
+  const alone = { rows: [{ ids }], indices: [0], lengths: [ids.length], width: ids.length };
+  const fed = embedding ? { ...given, [embedding.input]: await embedding.of(alone, {}) } : given;
+  const runs = canFeed(anatomy, fed) && (anatomy.fixed?.batch ?? 1) === 1;
+  const reference = anatomy.unembedding && runs ? await plainLogits(checkpoint, device, ids, fed) : undefined;
   const instrumented = instrument(model, anatomy);
   const session = untilReleased(await device.createSession(runnable(checkpoint, instrumented.model)));
   const engine: Engine = {
@@ -121,6 +128,7 @@ export async function openModel(
     shape: shapeOf(anatomy, given),
     parameters: checkpoint.parameters,
     given,
+    embedding,
   };
   const lenses = new Lenses(checkpoint, device);
   const weights = new OutputWeights(checkpoint);
@@ -146,8 +154,8 @@ export async function openModel(
       unembedFrozen: (vectors, to) => lenses.unembedFrozen(vectors, to),
       outputWeights: (layer, head) => weights.of(layer, head),
     };
-    const sample = reference && { ids, logits: reference };
-    const readsText = anatomy.inputs.some((input) => input.role === 'tokens');
+    const sample = reference && { ids, logits: reference, given: fed };
+    const readsText = embedding !== undefined || anatomy.inputs.some((input) => input.role === 'tokens');
     return {
       checkpoint,
       device,

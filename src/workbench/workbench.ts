@@ -6,9 +6,10 @@ import { nodeDevice } from '../runtime/node-cpu.ts';
 import type { Device, DeviceKind } from '../runtime/device.ts';
 import { wasmDevice } from '../runtime/wasm.ts';
 import type { InputShapes } from './checkpoint.ts';
-import { encodeSource } from './encode-source.ts';
+import { openEmbedder, type TokenEmbedder } from './embed-tokens.ts';
 import { NodeFolder } from './node-folder.ts';
 import { openModel } from './open.ts';
+import { encodeInputs } from './person-inputs.ts';
 import { openCheckpointFiles, type OpenCheckpoint, type Workbench } from './open-checkpoint.ts';
 
 export type { OpenCheckpoint, Workbench } from './open-checkpoint.ts';
@@ -87,20 +88,28 @@ export async function openWorkbench(
 ): Promise<WorkbenchOnDisk> {
   const shapes = Object.fromEntries(Object.entries(inputs).map(([name, { dims }]) => [name, dims]));
   const open = await openCheckpoint(target, shapes);
+  let embedder: TokenEmbedder | undefined;
+  const close = async (): Promise<void> => {
+    await embedder?.release();
+    await open.folder.close();
+  };
   try {
-    const encoded = await encodeSource(open, device, { inputs, source });
-    const opened = await openModel(open.checkpoint, device, encoded.inputs);
+    embedder = await openEmbedder(open.checkpoint, device);
+    const encoded = await encodeInputs(open, device, { inputs, source }, embedder);
+    const { picture } = encoded;
+    const embedding = embedder && { ...embedder, given: picture };
+    const opened = await openModel(open.checkpoint, device, encoded.inputs, embedding);
     return {
       ...open,
       ...encoded.prompting,
       opened,
       close: async () => {
         await opened.close();
-        await open.folder.close();
+        await close();
       },
     };
   } catch (error) {
-    await open.folder.close();
+    await close();
     throw error;
   }
 }

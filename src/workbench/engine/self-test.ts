@@ -61,7 +61,7 @@ export async function selfTest(opened: OpenModel, reference: Device): Promise<Se
     maxAbs = opened.sample
       ? largestDifference(
           opened.sample.logits,
-          await plainLogits(checkpoint, reference, opened.sample.ids, opened.given),
+          await plainLogits(checkpoint, reference, opened.sample.ids, opened.sample.given),
         )
       : await patternDifference(opened, reference);
   } catch (error) {
