@@ -149,19 +149,32 @@ function measuresOf(
   });
 }
 
-/** Prompts and tokens that the file takes, where its inputs say a number instead of a name. */
+/**
+ * Prompts and tokens that the file takes, where its inputs say a number instead of a name. Without token ids, hidden states [batch, tokens, width]
+ * say it, and queries, keys and values [batch, heads, tokens, width] say how many prompts.
+ */
 export function readFixedSizes(index: GraphIndex, roles: readonly InputRole[]): FixedSizes {
   const perPrompt = new Set(
     roles
       .filter(({ role }) => role === 'tokens' || role === 'mask' || role === 'segments')
       .map(({ name }) => name),
   );
+  const open = openInputs(index);
   const found: { batch?: number; tokens?: number } = {};
-  for (const { name, dims } of openInputs(index)) {
+  for (const { name, dims } of open) {
     if (!perPrompt.has(name)) continue;
     const [batch, tokens] = dims ?? [];
     if (typeof batch === 'number' && batch > 0) found.batch ??= batch;
     if (typeof tokens === 'number' && tokens > 0) found.tokens ??= tokens;
+  }
+  if (roles.some(({ role }) => role === 'tokens')) return found;
+  for (const { name, elemType, dims } of open) {
+    const role = roles.find((one) => one.name === name);
+    if (role?.role !== 'unknown' || !FLOAT.has(elemType) || (dims?.length ?? 0) < 3) continue;
+    const [batch, tokens] = role.measures ?? [];
+    if (typeof batch !== 'number') continue;
+    found.batch ??= batch;
+    if (dims?.length === 3 && typeof tokens === 'number') found.tokens ??= tokens;
   }
   return found;
 }

@@ -67,7 +67,8 @@ export function editPattern(
         }),
       );
       const residual = block.residPre;
-      if (residual !== undefined)
+      // sinks are positions of this text; those of another have states of their own
+      if (residual !== undefined && block.kind === 'self')
         step('edit_var', (inner, value) =>
           applyVar(inner, value, normalised(inner, residual, types), setting(inner, 'var'), names),
         );
