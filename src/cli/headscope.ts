@@ -33,7 +33,11 @@ process.on('SIGTERM', cancel);
 
 child.on('exit', (code, signal) => {
   for (const path of temporary) rmSync(path, { recursive: true, force: true });
-  if (signal)
+  if (signal === 'SIGBUS')
+    process.stderr.write(
+      'error[changed]: A file of the checkpoint became shorter while it was used, or its disk went away. Copy the checkpoint again and run the command again.\n',
+    );
+  else if (signal)
     process.stderr.write(
       `error[killed]: The program was ended by ${signal}, most likely because memory ran out. Capture fewer layers or shorter prompts.\n`,
     );

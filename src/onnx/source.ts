@@ -1,4 +1,5 @@
 import { HeadscopeError } from '../errors.ts';
+import { quoted } from './quoted.ts';
 
 /** Random access to the bytes of one file, without holding the file. */
 export interface ByteSource {
@@ -8,6 +9,37 @@ export interface ByteSource {
   readonly size: number;
   /** Reads exactly `length` bytes at `offset`; rejects with HeadscopeError `read-failed` when the file has become shorter. */
   read(offset: number, length: number): Promise<Uint8Array>;
+  /** Names what is read: another file, or the same one written to, has another. Absent where nothing is known. */
+  readonly version?: string;
+  /** False when the file's name leads to something else by now, or to nothing. */
+  unchanged?(): Promise<boolean>;
+  /** True when the file that was opened was itself written to; one that was replaced or removed is still there for those who opened it. */
+  modified?(): Promise<boolean>;
+}
+
+/** What is said of a file that is no longer what was opened. */
+export const changedFile = (name: string): HeadscopeError =>
+  new HeadscopeError(
+    'changed',
+    `${quoted(name)} was changed, replaced or removed after the checkpoint was opened. Open the checkpoint again.`,
+    1,
+  );
+
+/**
+ * Makes sure that names still lead to the files that were opened, before a runtime opens them by name.
+ * @throws HeadscopeError `changed`
+ */
+export async function requireUnchanged(sources: Iterable<ByteSource>): Promise<void> {
+  for (const source of sources) if ((await source.unchanged?.()) === false) throw changedFile(source.name);
+}
+
+/**
+ * Makes sure that nobody wrote into files that a runtime has mapped into memory: it would compute with what is there now, or be ended by the
+ * system where a file became shorter.
+ * @throws HeadscopeError `changed`
+ */
+export async function requireUnmodified(sources: Iterable<ByteSource>): Promise<void> {
+  for (const source of sources) if (await source.modified?.()) throw changedFile(source.name);
 }
 
 const shortened = (name: string, cause?: unknown): HeadscopeError =>

@@ -70,6 +70,7 @@ export function fileResponse(source: ByteSource, request: Request): Response {
     'accept-ranges': 'bytes',
     'cache-control': 'no-store',
   });
+  if (source.version !== undefined) headers.set('etag', `"${source.version}"`);
   const range = parseRange(request.headers.get('range'), source.size);
   if (range === 'outside') {
     headers.set('content-range', `bytes */${source.size}`);

@@ -11,6 +11,7 @@ import { dequantisedValues } from '../onnx/quantised.ts';
 import { floatValues } from '../onnx/tensor-values.ts';
 import { writeModel } from '../onnx/write.ts';
 import { DataType, type Model } from '../onnx/model.ts';
+import { requireUnchanged, requireUnmodified } from '../onnx/source.ts';
 import type { Device, FloatTensor, RunnableModel, Session, WeightFile } from '../runtime/device.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { modelFeeds } from '../instrument/feeds.ts';
@@ -75,6 +76,23 @@ export function runnable(checkpoint: Checkpoint, model: Model): RunnableModel {
   };
 }
 
+/**
+ * A session over a checkpoint's weights. A runtime opens files by their names, so what they lead to is looked at before and after.
+ * @throws HeadscopeError `changed`, and what the device throws
+ */
+async function createSession(checkpoint: Checkpoint, device: Device, model: Model): Promise<Session> {
+  const sources = [...checkpoint.sources.values()];
+  await requireUnchanged(sources);
+  const session = await device.createSession(runnable(checkpoint, model));
+  try {
+    await requireUnchanged(sources);
+    return session;
+  } catch (error) {
+    await session.release();
+    throw error;
+  }
+}
+
 export function shapeOf(anatomy: Anatomy, given: GivenInputs = {}): ModelShape {
   const { blocks } = anatomy;
   const keys = keysOf(anatomy, given);
@@ -120,7 +138,7 @@ export async function openModel(
   const runs = canFeed(anatomy, fed) && (anatomy.fixed?.batch ?? 1) === 1;
   const reference = anatomy.unembedding && runs ? await plainLogits(checkpoint, device, ids, fed) : undefined;
   const instrumented = instrument(model, anatomy);
-  const session = untilReleased(await device.createSession(runnable(checkpoint, instrumented.model)));
+  const session = untilReleased(await createSession(checkpoint, device, instrumented.model));
   const engine: Engine = {
     anatomy,
     instrumented,
@@ -149,7 +167,11 @@ export async function openModel(
     }
     const runner: Runner = {
       shape: engine.shape,
-      run: (request, onRow, options) => runRequest(engine, request, onRow, options),
+      run: async (request, onRow, options) => {
+        // WebAssembly has copies of its own
+        if (device.kind !== 'wasm') await requireUnmodified(checkpoint.sources.values());
+        return runRequest(engine, request, onRow, options);
+      },
       unembed: (resid) => lenses.unembed(resid),
       unembedFrozen: (vectors, to) => lenses.unembedFrozen(vectors, to),
       outputWeights: (layer, head) => weights.of(layer, head),
@@ -206,7 +228,7 @@ export async function plainLogits(
   given: GivenInputs = {},
 ): Promise<Float32Array> {
   const { anatomy, original } = checkpoint;
-  const session = await device.createSession(runnable(checkpoint, original));
+  const session = await createSession(checkpoint, device, original);
   try {
     const alone = { rows: [{ ids }], indices: [0], lengths: [ids.length], width: ids.length };
     const feeds = modelFeeds(anatomy, alone, given);
@@ -264,6 +286,7 @@ class OutputWeights {
       );
     }
     if (this.last?.name !== ref.name) {
+      await requireUnmodified(sources.values());
       const { name, quantised } = ref;
       const find = (of: string) => model.graph.initializers.get(of);
       const values = quantised
@@ -287,18 +310,27 @@ class OutputWeights {
 class Lenses {
   private readonly checkpoint: Checkpoint;
   private readonly device: Device;
-  private plain?: Promise<Session>;
-  private frozen?: Promise<Session>;
+  private readonly sessions = new Map<string, Promise<Session>>();
 
   constructor(checkpoint: Checkpoint, device: Device) {
     this.checkpoint = checkpoint;
     this.device = device;
   }
 
+  /** The session of that name; one that could not be made is tried again at the next question. */
+  private once(name: string, model: () => Model): Promise<Session> {
+    let session = this.sessions.get(name);
+    if (!session) {
+      session = createSession(this.checkpoint, this.device, model());
+      this.sessions.set(name, session);
+      session.catch(() => this.sessions.delete(name));
+    }
+    return session;
+  }
+
   async unembed(resid: FloatTensor): Promise<FloatTensor> {
     const { model, anatomy } = this.checkpoint;
-    this.plain ??= this.device.createSession(runnable(this.checkpoint, unembeddingModel(model, anatomy)));
-    const session = await this.plain;
+    const session = await this.once('plain', () => unembeddingModel(model, anatomy));
     const [rows, width] = resid.dims;
     const out = await session.run(
       { 'headscope/lens/residual': { type: 'float32', dims: [1, rows, width], data: resid.data } },
@@ -310,10 +342,7 @@ class Lenses {
 
   async unembedFrozen(vectors: FloatTensor, reference: FloatTensor): Promise<FloatTensor> {
     const { model, anatomy } = this.checkpoint;
-    this.frozen ??= this.device.createSession(
-      runnable(this.checkpoint, frozenUnembeddingModel(model, anatomy)),
-    );
-    const session = await this.frozen;
+    const session = await this.once('frozen', () => frozenUnembeddingModel(model, anatomy));
     const tensor = (value: FloatTensor) => ({ type: 'float32' as const, dims: value.dims, data: value.data });
     const { logits } = await session.run({ vectors: tensor(vectors), reference: tensor(reference) }, [
       'logits',
@@ -322,6 +351,9 @@ class Lenses {
   }
 
   async release(): Promise<void> {
-    for (const session of [this.plain, this.frozen]) if (session) await (await session).release();
+    const sessions = [...this.sessions.values()];
+    this.sessions.clear();
+    for (const made of await Promise.allSettled(sessions))
+      if (made.status === 'fulfilled') await made.value.release();
   }
 }

@@ -14,6 +14,7 @@ export function forkNative(script: string): StartNative {
     // A child that is gone already refuses messages; its exit says so to those who wait.
     child.on('error', () => child.kill('SIGKILL'));
     return {
+      pid: child.pid,
       postMessage: (message) => void child.send(message as object, () => undefined),
       addEventListener: (_type, listener) => void child.on('message', (data) => listener({ data })),
       onExit: (listener) => void child.once('close', listener),

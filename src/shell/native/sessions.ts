@@ -1,15 +1,22 @@
 import { HeadscopeError } from '../../errors.ts';
+import { requireUnchanged, requireUnmodified, type ByteSource } from '../../onnx/source.ts';
 import { CommandClient } from '../../workbench/engine/rpc.ts';
 import type { NodeFolder } from '../../workbench/node-folder.ts';
 import { checkGraph } from './check-graph.ts';
 import type { nativeCommands, SessionInfo } from './commands.ts';
 import type { NativeProcess, StartNative } from './process.ts';
 
+interface Made {
+  /** Who made it: an engine names itself, so that all it made can be freed when it is gone. */
+  readonly owner: string;
+  /** The files that the runtime has mapped into memory. */
+  readonly weights: readonly ByteSource[];
+}
+
 interface Running {
   readonly process: NativeProcess;
   readonly client: CommandClient<typeof nativeCommands>;
-  /** Who made each session: an engine names itself, so that all it made can be freed when it is gone. */
-  readonly owners: Map<string, string>;
+  readonly sessions: Map<string, Made>;
 }
 
 /** Sessions of the native runtime in a child process that is started at first use, and again after it died. */
@@ -25,7 +32,7 @@ export class NativeSessions {
     if (this.current) return this.current;
     const process = this.start();
     const client = new CommandClient<typeof nativeCommands>(process);
-    const current: Running = { process, client, owners: new Map() };
+    const current: Running = { process, client, sessions: new Map() };
     this.current = current;
     process.onExit(() => {
       if (this.current === current) this.current = undefined;
@@ -43,29 +50,37 @@ export class NativeSessions {
   /**
    * @param graph an ONNX file; its external data must lie in `folder`
    * @param owner names the engine that asks
-   * @throws HeadscopeError `load-failed`, `outside-folder`, `missing-file`, `out-of-memory`, `engine-stopped`
+   * @throws HeadscopeError `load-failed`, `outside-folder`, `missing-file`, `changed`, `out-of-memory`, `engine-stopped`
    */
   async create(graph: Uint8Array, folder?: NodeFolder, owner = ''): Promise<SessionInfo> {
-    await checkGraph(graph, folder);
-    const { client, owners } = this.running();
+    const weights = await checkGraph(graph, folder);
+    const { client, sessions } = this.running();
     const info = await client.call('create', { graph, folder: folder?.root });
-    owners.set(info.id, owner);
-    return info;
+    sessions.set(info.id, { owner, weights });
+    try {
+      await requireUnchanged(weights); // the child opened them by name
+      return info;
+    } catch (error) {
+      await this.release(info.id);
+      throw error;
+    }
   }
 
   /**
    * @param body feeds and fetches, as `encodeRun` writes them
    * @returns the outputs, as `encodeTensors` writes them
-   * @throws HeadscopeError `run-failed`, `out-of-memory`, `engine-stopped`
+   * @throws HeadscopeError `run-failed`, `out-of-memory`, `changed`, `engine-stopped`
    */
-  run(id: string, body: Uint8Array): Promise<Uint8Array> {
-    return this.running().client.call('run', { id, body });
+  async run(id: string, body: Uint8Array): Promise<Uint8Array> {
+    const { client, sessions } = this.running();
+    await requireUnmodified(sessions.get(id)?.weights ?? []);
+    return client.call('run', { id, body });
   }
 
   /** Frees a session once it does not run any more. */
   async release(id: string): Promise<void> {
     if (!this.current) return;
-    this.current.owners.delete(id);
+    this.current.sessions.delete(id);
     await this.current.client.call('release', { id });
   }
 
@@ -75,9 +90,9 @@ export class NativeSessions {
    */
   async releaseOwner(owner: string): Promise<void> {
     if (!this.current) return;
-    const { owners } = this.current;
-    const ids = [...owners].filter(([, each]) => each === owner).map(([id]) => id);
-    if (ids.length === owners.size) this.close();
+    const { sessions } = this.current;
+    const ids = [...sessions].filter(([, each]) => each.owner === owner).map(([id]) => id);
+    if (ids.length === sessions.size) this.close();
     else await Promise.all(ids.map((id) => this.release(id)));
   }
 

@@ -1,6 +1,6 @@
 import { HeadscopeError } from '../../errors.ts';
 import { quoted } from '../../onnx/quoted.ts';
-import type { ByteSource } from '../../onnx/source.ts';
+import { changedFile, type ByteSource } from '../../onnx/source.ts';
 
 /** Small reads fetch whole pages and keep the last ones: a graph is read in many small steps that go back and forth. */
 const PAGE = 64 * 1024;
@@ -49,6 +49,7 @@ export async function httpSource(
   request: typeof fetch,
   missing: () => HeadscopeError,
 ): Promise<ByteSource> {
+  let version: string | null = null;
   const get = async (init: RequestInit): Promise<Response> => {
     const response = await request(url, init).catch((cause: unknown) => {
       throw new HeadscopeError(
@@ -58,7 +59,11 @@ export async function httpSource(
         { cause },
       );
     });
-    if (response.ok) return response;
+    if (response.ok) {
+      version ??= response.headers.get('etag');
+      if (version !== response.headers.get('etag')) throw changedFile(name);
+      return response;
+    }
     if (response.status === 416) throw shorter(name);
     throw await refusal(response, missing);
   };
@@ -80,9 +85,19 @@ export async function httpSource(
     kept.catch(() => pages.delete(index));
     return kept;
   };
+  const leadsElsewhere = (error: unknown): boolean =>
+    error instanceof HeadscopeError && ['changed', 'missing-file'].includes(error.code);
   return {
     name,
     size: total,
+    unchanged: () =>
+      get({ method: 'HEAD' }).then(
+        () => true,
+        (error: unknown) => {
+          if (leadsElsewhere(error)) return false;
+          throw error;
+        },
+      ),
     async read(offset, length) {
       if (offset + length > total) throw shorter(name);
       if (length === 0) return new Uint8Array(0);
