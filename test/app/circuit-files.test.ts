@@ -15,7 +15,7 @@ const PAIRS = 10;
 const lines = readFileSync(`${checkpointFolder('induction-2l')}/tasks/induction.jsonl`, 'utf8')
   .split('\n')
   .slice(0, PAIRS);
-/** The heads that docs/checkpoints.md names, and one that only looks as if it belonged. */
+/** The two heads of the sample, three backups, and one that only looks as if it belonged. */
 const TRUTH = new Set(['L0H7', 'L1H1', 'L0H3', 'L1H3', 'L1H4', 'L0H1']);
 const circuit = (heads: readonly (readonly [number, number])[]) => ({
   tasks: {
