@@ -30,7 +30,13 @@ def main():
     activation[codes == 5] = 0
     decoder = r.normal(size=(LATENTS, WIDTH))
     unit = 0.5
-    y = activation[..., None] * decoder[codes] * unit        # [prompts, heads, width]
+    encoder = r.normal(size=(LATENTS, WIDTH))
+    encoder_bias, bias = r.normal(size=LATENTS), r.normal(size=WIDTH)
+    x = r.normal(size=(POSITIVES + NEGATIVES, HEADS, WIDTH))
+    x[:POSITIVES, 2] += 2                                    # a head whose outputs differ by label
+    x[:, 4] = x[0, 4]                                        # a head that always writes the same
+    f = np.maximum(0, (x - bias) @ encoder.T + encoder_bias)
+    y = f @ decoder * unit                                   # [prompts, heads, width]
     pos, neg = codes[:POSITIVES], codes[POSITIVES:]
     counts = [unique(pos[:, [h]], neg[:, [h]]) for h in range(HEADS)]
     distinct = [len(set(codes[:, h].tolist())) for h in range(HEADS)]
@@ -51,7 +57,8 @@ def main():
         for h in divmod(int(i), HEADS):
             weighted[h] += joint.ravel()[i]
     out = {"positives": POSITIVES, "negatives": NEGATIVES, "heads": HEADS, "latents": LATENTS, "width": WIDTH, "unit": unit,
-           "codes": codes.ravel().tolist(), "activation": activation.ravel().tolist(), "decoder": decoder.ravel().tolist(),
+           "codes": codes.ravel().tolist(), "activation": activation.ravel().tolist(),
+           "x": x.ravel().tolist(), "encoder": encoder.ravel().tolist(), "encoderBias": encoder_bias.tolist(), "bias": bias.tolist(), "decoder": decoder.ravel().tolist(),
            "counts": counts, "shares": [c / d for c, d in zip(counts, distinct)], "pairs": pairs.ravel().tolist(),
            "votes": votes.tolist(), "energy": [energy(y[:, h]) for h in range(HEADS)], "joint": joint.ravel().tolist(),
            "weightedVotes": weighted.tolist()}

@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Codes } from '../../src/analysis/circuits/codes.ts';
-import { CodeEnergy, UniqueCodes } from '../../src/analysis/circuits/contrast.ts';
+import { UniqueCodes, WrittenEnergy } from '../../src/analysis/circuits/contrast.ts';
 import { causalEdges, pairVotes } from '../../src/analysis/circuits/edges.ts';
-import { distances, energyScore } from '../../src/analysis/circuits/energy.ts';
+import { distances, energyScore, partOf, squaredDistances } from '../../src/analysis/circuits/energy.ts';
 import { observedLabels, pairCodes, uniqueToPositives } from '../../src/analysis/circuits/scores.ts';
+import type { SaeParameters } from '../../src/analysis/circuits/sae.ts';
+import { nodeDevice } from '../../src/runtime/node-cpu.ts';
 import { maxAbs } from '../helpers/numbers.ts';
 
 /** Counted and computed by NumPy; made by reference_scores.py. */
@@ -16,6 +18,10 @@ const reference = JSON.parse(readFileSync(new URL('scores-reference.json', impor
   unit: number;
   codes: number[];
   activation: number[];
+  x: number[];
+  encoder: number[];
+  encoderBias: number[];
+  bias: number[];
   decoder: number[];
   counts: number[];
   shares: number[];
@@ -35,7 +41,18 @@ const codes: Codes = {
   code: Int32Array.from(reference.codes),
   activation: Float32Array.from(reference.activation),
 };
-const decoder = Float32Array.from(reference.decoder);
+const float = (name: 'x' | 'encoder' | 'encoderBias' | 'bias' | 'decoder') =>
+  Float32Array.from(reference[name]);
+const parameters: SaeParameters = {
+  latents,
+  width: reference.bias.length,
+  encoder: float('encoder'),
+  encoderBias: float('encoderBias'),
+  decoder: float('decoder'),
+  bias: float('bias'),
+};
+const written = (of: readonly number[], by = unit) =>
+  squaredDistances(nodeDevice('cpu', { threads: 1 }), parameters, float('x'), heads, of, by);
 const pairMatrix = (pair: (a: number, b: number) => number): Float64Array =>
   Float64Array.from({ length: heads * heads }, (_, i) => {
     const [a, b] = [Math.floor(i / heads), i % heads];
@@ -84,40 +101,46 @@ describe('energy scores', () => {
     expect(energyScore(distances(between), Uint8Array.of(1, 1, 1, 0))).toBeCloseTo((6 + 5 + 2) / 3, 6);
   });
 
-  it('equals what NumPy computes from the written vectors', () => {
-    const energy = new CodeEnergy(prompts);
-    energy.add(codes, decoder, unit);
+  it('equals what NumPy computes from the written vectors', async () => {
+    const energy = new WrittenEnergy();
+    energy.add(await written(prompts));
     expect(maxAbs(energy.nodes(labels), reference.energy)).toBeLessThan(1e-5);
     const pairs = pairMatrix((a, b) => energy.pair(a, b, labels));
     expect(maxAbs(pairs, reference.joint)).toBeLessThan(1e-5);
     expect(maxAbs(pairVotes(pairs, heads, true), reference.weightedVotes)).toBeLessThan(1e-4);
   });
 
-  it('averages its statistic over autoencoders', () => {
-    const energy = new CodeEnergy(prompts);
-    energy.add(codes, decoder, unit);
-    energy.add(codes, decoder, 3 * unit);
+  it('averages its statistic over autoencoders', async () => {
+    const energy = new WrittenEnergy();
+    energy.add(await written(prompts));
+    energy.add(await written(prompts, 3 * unit));
     for (let h = 0; h < heads; h++)
-      expect(energy.nodeStatistic(h)(labels)).toBeCloseTo(2 * reference.energy[h], 5);
-    expect(energy.pairStatistic(2, 3)(labels)).toBeCloseTo(2 * reference.joint[2 * heads + 3], 5);
+      expect(energy.nodeStatistic(h)(labels)).toBeCloseTo(2 * reference.energy[h], 4);
+    expect(energy.pairStatistic(2, 3)(labels)).toBeCloseTo(2 * reference.joint[2 * heads + 3], 4);
   });
 
-  it('compares only the prompts it is told to', () => {
+  it('compares only the prompts it is told to', async () => {
     // Prompts 0, 1 and the first two negatives; those of head 2 from the vectors themselves.
     const some = [0, 1, positives, positives + 1];
-    const energy = new CodeEnergy(some);
-    energy.add(codes, decoder, unit);
-    const width = decoder.length / latents;
+    const energy = new WrittenEnergy();
+    energy.add(await written(some));
+    const parts = new WrittenEnergy();
+    parts.add((await written(prompts)).map((one) => partOf(one, some)));
+    const width = parameters.width;
     const y = some.map((e) => {
-      const at = e * heads + 2;
-      const code = reference.codes[at];
-      return reference.decoder
-        .slice(code * width, (code + 1) * width)
-        .map((v) => v * reference.activation[at] * unit);
+      const x = reference.x.slice((e * heads + 2) * width, (e * heads + 3) * width);
+      const out = new Array<number>(width).fill(0);
+      for (let k = 0; k < latents; k++) {
+        let f = reference.encoderBias[k];
+        for (let w = 0; w < width; w++) f += (x[w] - reference.bias[w]) * reference.encoder[k * width + w];
+        for (let w = 0; w < width; w++) out[w] += Math.max(0, f) * reference.decoder[k * width + w] * unit;
+      }
+      return out;
     });
     const far = (i: number, j: number) => Math.hypot(...y[i].map((v, k) => v - y[j][k]));
     const expected = (far(0, 2) + far(0, 3) + far(1, 2) + far(1, 3)) / 4 - far(2, 3) / 2;
     expect(energy.nodes(observedLabels(2, 2))[2]).toBeCloseTo(expected, 5);
+    expect(parts.nodes(observedLabels(2, 2))[2]).toBeCloseTo(expected, 5);
   });
 });
 

@@ -1,17 +1,15 @@
 import type { Codes } from './codes.ts';
-import { dictionaryGram, distances, energyScore, squaredCodeDistances, type Distances } from './energy.ts';
+import { distances, energyScore, type Distances } from './energy.ts';
 import { headCodes, pairCodes, uniqueToPositives, type Labels } from './scores.ts';
 
 /**
- * How far the codes of positives and negatives differ, for heads and pairs of heads. One autoencoder after another is added; scores
+ * How far positives and negatives differ, for heads and pairs of heads. One autoencoder after another is added; scores
  * are those of the last one added, statistics the mean over all of them.
  */
 export interface Contrast {
-  /** Takes the codes of one more autoencoder. */
-  add(codes: Codes, decoder: Float32Array, unit: number): void;
-  /** Score of each head by the codes added last. [heads] */
+  /** Score of each head by the autoencoder added last. [heads] */
   nodes(labels: Labels): Float64Array;
-  /** Score of one pair of heads by the codes added last. */
+  /** Score of one pair of heads by the autoencoder added last. */
   pair(first: number, second: number, labels: Labels): number;
   /** A head's score as a function of the labels, mean over all autoencoders added. */
   nodeStatistic(head: number): (labels: Labels) => number;
@@ -34,6 +32,7 @@ export class UniqueCodes implements Contrast {
     this.share = share;
   }
 
+  /** Takes the codes of one more autoencoder. */
   add(codes: Codes): void {
     this.latents = codes.latents;
     this.added.push(Array.from({ length: codes.heads }, (_, head) => headCodes(codes, head, this.prompts)));
@@ -66,24 +65,14 @@ export class UniqueCodes implements Contrast {
   }
 }
 
-/** Energy scores between what the codes write; see `energyScore`. A pair of heads writes both outputs at once. */
-export class CodeEnergy implements Contrast {
+/** Energy scores between what the autoencoder writes; see `energyScore`. A pair of heads writes both outputs at once. */
+export class WrittenEnergy implements Contrast {
   /** [autoencoder][head] squared distances between prompts */
-  private readonly added: Float32Array[][] = [];
-  private readonly prompts: ArrayLike<number>;
+  private readonly added: (readonly Float32Array[])[] = [];
 
-  /** @param prompts which prompts to compare; labels are of these */
-  constructor(prompts: ArrayLike<number>) {
-    this.prompts = prompts;
-  }
-
-  add(codes: Codes, decoder: Float32Array, unit: number): void {
-    const gram = dictionaryGram(decoder, codes.latents, decoder.length / codes.latents);
-    this.added.push(
-      Array.from({ length: codes.heads }, (_, head) =>
-        squaredCodeDistances(codes, gram, head, this.prompts, unit),
-      ),
-    );
+  /** @param squared of one more autoencoder: for each head [prompts × prompts], see `squaredDistances` */
+  add(squared: readonly Float32Array[]): void {
+    this.added.push(squared);
   }
 
   nodes(labels: Labels): Float64Array {
@@ -103,13 +92,13 @@ export class CodeEnergy implements Contrast {
     return this.mean(this.added.map((heads) => [heads[first], heads[second]]));
   }
 
-  private last(): Float32Array[] {
+  private last(): readonly Float32Array[] {
     return this.added[this.added.length - 1];
   }
 
   /** The score is linear in the distances, so their mean over autoencoders gives the mean score. */
   private mean(parts: Float32Array[][]): (labels: Labels) => number {
-    const total = new Float32Array(this.prompts.length ** 2);
+    const total = new Float32Array(parts[0][0].length);
     for (const squared of parts) {
       const { between } = rooted(squared);
       for (let i = 0; i < total.length; i++) total[i] += between[i] / parts.length;

@@ -1,44 +1,72 @@
-import type { Codes } from './codes.ts';
+import { throwIfCancelled } from '../../errors.ts';
+import type { Device, Tensor } from '../../runtime/device.ts';
+import { distanceGraph, parameterDims } from './sae-graph.ts';
+import type { SaeParameters } from './sae.ts';
 import type { Labels } from './scores.ts';
 
-/** Dot products of the dictionary vectors. [latents × latents] */
-export function dictionaryGram(decoder: Float32Array, latents: number, width: number): Float32Array {
-  const gram = new Float32Array(latents * latents);
-  for (let i = 0; i < latents; i++)
-    for (let j = 0; j <= i; j++) {
-      let dot = 0;
-      for (let k = 0; k < width; k++) dot += decoder[i * width + k] * decoder[j * width + k];
-      gram[i * latents + j] = gram[j * latents + i] = dot;
-    }
-  return gram;
-}
+const WRITERS = ['encoder', 'encoderBias', 'bias', 'decoder'] as const;
 
 /**
- * Squared distances between what a head's codes write on two prompts: ‖a·D[c] − a'·D[c']‖², a the activation and D[c] the dictionary
- * vector of the prompt's code. A head that is silent (no active latent) writes 0.
- * @param gram from `dictionaryGram`
+ * Squared distances between what an autoencoder writes for a head on two prompts: ‖f·D − f'·D‖², f the activations of all latents
+ * and D the dictionary. Computed on the device, one head a run.
+ *
+ * All latents count, not the strongest alone: which of two nearly equal ones is the stronger hangs on the last bits of the model's
+ * numbers, and so would the score.
+ * @param x head outputs as the autoencoder sees them [prompts of the task, heads, width]
  * @param prompts which prompts to compare
- * @param unit what 1 of activation is in the residual stream
- * @returns [prompts × prompts], symmetric, diagonal 0
+ * @param unit what 1 in `x` is in the residual stream
+ * @returns one matrix for each head [prompts × prompts], symmetric, diagonal 0
+ * @throws HeadscopeError `cancelled`, `load-failed`, `run-failed`
  */
-export function squaredCodeDistances(
-  codes: Codes,
-  gram: Float32Array,
-  head: number,
-  prompts: ArrayLike<number>,
+export async function squaredDistances(
+  device: Device,
+  parameters: SaeParameters,
+  x: Float32Array,
+  heads: number,
+  prompts: readonly number[],
   unit: number,
-): Float32Array {
-  const n = prompts.length;
-  const out = new Float32Array(n * n);
-  const { latents, heads } = codes;
-  const code = Int32Array.from(prompts, (e) => codes.code[e * heads + head]);
-  const a = Float64Array.from(prompts, (e) => codes.activation[e * heads + head] * unit);
-  const own = a.map((value, i) => value * value * gram[code[i] * latents + code[i]]);
-  for (let i = 0; i < n; i++)
-    for (let j = 0; j < i; j++) {
-      const squared = own[i] + own[j] - 2 * a[i] * a[j] * gram[code[i] * latents + code[j]];
-      out[i * n + j] = out[j * n + i] = Math.max(0, squared);
+  signal?: AbortSignal,
+): Promise<Float32Array[]> {
+  const { width } = parameters;
+  const session = await device.createSession({ graph: distanceGraph(parameters), weights: [] });
+  try {
+    const weights: Record<string, Tensor> = {};
+    for (const name of WRITERS)
+      weights[name] = { type: 'float32', dims: parameterDims(name, parameters), data: parameters[name] };
+    const found: Float32Array[] = [];
+    for (let head = 0; head < heads; head++) {
+      throwIfCancelled(signal);
+      const rows = new Float32Array(prompts.length * width);
+      prompts.forEach((e, i) => {
+        const at = (e * heads + head) * width;
+        rows.set(x.subarray(at, at + width), i * width);
+      });
+      const dims = [prompts.length, width];
+      const { squared } = await session.run({ x: { type: 'float32', dims, data: rows }, ...weights }, [
+        'squared',
+      ]);
+      found.push(symmetric(squared.data as Float32Array, unit * unit));
     }
+    return found;
+  } finally {
+    await session.release();
+  }
+}
+
+/** A distance matrix in another unit, exactly symmetric and 0 on its diagonal. */
+function symmetric(squared: Float32Array, scale: number): Float32Array {
+  const n = Math.sqrt(squared.length);
+  const out = new Float32Array(n * n);
+  for (let i = 0; i < n; i++)
+    for (let j = 0; j < i; j++) out[i * n + j] = out[j * n + i] = squared[i * n + j] * scale;
+  return out;
+}
+
+/** The rows and columns of some prompts. @param kept where they are in the matrix */
+export function partOf(squared: Float32Array, kept: readonly number[]): Float32Array {
+  const n = Math.sqrt(squared.length);
+  const out = new Float32Array(kept.length ** 2);
+  kept.forEach((a, i) => kept.forEach((b, j) => (out[i * kept.length + j] = squared[a * n + b])));
   return out;
 }
 

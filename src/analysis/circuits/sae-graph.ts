@@ -189,19 +189,46 @@ export function adamSchedule(first: number, steps: number, learningRate: number)
   return out;
 }
 
+/** Activations f of all latents, ReLU((x − b)·W_e + b_e). [rows, latents] */
+function activations(g: GraphBuilder, x: string, shape: { latents: number; width: number }): string {
+  const [w, be, b] = (['encoder', 'encoderBias', 'bias'] as const).map((name) =>
+    g.input(name, 'float32', parameterDims(name, shape)),
+  );
+  const wb = g.axes('Squeeze', g.op('MatMul', [w, g.axes('Unsqueeze', b, [1])]), [1]);
+  return g.op('Relu', [g.op('Gemm', [x, w, g.op('Sub', [be, wb])], { transB: 1 })]);
+}
+
 /**
  * The encoder with argmax as a graph: inputs `x` [rows, width], `encoder`, `encoderBias`, `bias`;
  * outputs `code` int64 [rows] (the first of equal maxima) and `activation` float32 [rows], the winner's.
  */
 export function encodingGraph(shape: { latents: number; width: number }): Uint8Array {
   const g = new GraphBuilder({ opset: 17, name: 'sae_encoding' });
-  const x = g.input('x', 'float32', ['rows', shape.width]);
-  const [w, be, b] = (['encoder', 'encoderBias', 'bias'] as const).map((name) =>
-    g.input(name, 'float32', parameterDims(name, shape)),
-  );
-  const wb = g.axes('Squeeze', g.op('MatMul', [w, g.axes('Unsqueeze', b, [1])]), [1]);
-  const f = g.op('Relu', [g.op('Gemm', [x, w, g.op('Sub', [be, wb])], { transB: 1 })]);
+  const f = activations(g, g.input('x', 'float32', ['rows', shape.width]), shape);
   g.output(g.op('ArgMax', [f], { axis: 1, keepdims: 0 }), 'int64', ['rows'], 'code');
   g.output(g.op('ReduceMax', [f], { axes: [1], keepdims: 0 }), 'float32', ['rows'], 'activation');
+  return g.encode();
+}
+
+/**
+ * Squared distances between what the autoencoder writes for some rows, f·D: inputs as those of `encodingGraph` and `decoder`; output
+ * `squared` [rows, rows]. The rows' mean is taken off first, so that close rows far from zero keep their digits.
+ */
+export function distanceGraph(shape: { latents: number; width: number }): Uint8Array {
+  const g = new GraphBuilder({ opset: 17, name: 'sae_distances' });
+  const f = activations(g, g.input('x', 'float32', ['rows', shape.width]), shape);
+  const decoder = g.input('decoder', 'float32', parameterDims('decoder', shape));
+  const written = g.op('MatMul', [f, decoder]);
+  const y = g.op('Sub', [written, g.op('ReduceMean', [written], { axes: [0], keepdims: 1 })]);
+  const across = g.op('Transpose', [y], { perm: [1, 0] });
+  const own = g.op('ReduceSumSquare', [y], { axes: [1], keepdims: 1 });
+  const sums = g.op('Add', [own, g.op('Transpose', [own], { perm: [1, 0] })]);
+  const products = g.op('MatMul', [y, across]);
+  g.output(
+    g.op('Relu', [g.op('Sub', [sums, g.op('Add', [products, products])])]),
+    'float32',
+    ['rows', 'rows'],
+    'squared',
+  );
   return g.encode();
 }

@@ -3,8 +3,9 @@ import type { Device } from '../../runtime/device.ts';
 import { breather } from './breather.ts';
 import type { CircuitInput, CircuitOptions, CircuitSeed } from './circuit-types.ts';
 import { encode } from './codes.ts';
-import { CodeEnergy, UniqueCodes, type Contrast } from './contrast.ts';
+import { UniqueCodes, WrittenEnergy, type Contrast } from './contrast.ts';
 import { pairVotes } from './edges.ts';
+import { partOf, squaredDistances } from './energy.ts';
 import { prepare, rowsOf } from './prepare.ts';
 import { initialParameters, SaeTrainer } from './sae.ts';
 import { observedLabels, type Labels } from './scores.ts';
@@ -21,7 +22,7 @@ export interface Compared {
 /** What all autoencoders together say. */
 export interface SeedsResult {
   readonly seeds: CircuitSeed[];
-  /** Holds the codes of all autoencoders. */
+  /** Holds what all autoencoders say. */
   readonly contrast: Contrast;
   /** Pair scores, mean over autoencoders. [heads × heads] */
   readonly pairs: Float64Array;
@@ -31,9 +32,6 @@ export interface SeedsResult {
 
 /** Held-out prompts a side from which on scores are compared with those from held-out prompts alone. */
 const ENOUGH_HELD_OUT = 4;
-
-const contrastOf = (settings: CircuitSettings, prompts: readonly number[]): Contrast =>
-  settings.method === 'published' ? new UniqueCodes(prompts, settings.normalise) : new CodeEnergy(prompts);
 
 /**
  * Trains one autoencoder per seed on its own random prompts, takes the codes of all prompts, and scores heads and pairs of heads.
@@ -48,7 +46,10 @@ export async function trainSeeds(
 ): Promise<SeedsResult> {
   const heads = vectors.heads.length;
   const timings = { training: 0, codes: 0, scores: 0 };
-  const contrast = contrastOf(settings, compared.prompts);
+  const counts = new UniqueCodes(compared.prompts, settings.normalise);
+  const energy = new WrittenEnergy();
+  const published = settings.method === 'published';
+  const contrast = published ? counts : energy;
   const pairs = new Float64Array(heads * heads);
   const seeds: CircuitSeed[] = [];
   const heldOut: number[] = [];
@@ -83,7 +84,12 @@ export async function trainSeeds(
       const codes = await encode(device, parameters, x, heads, signal);
       lap('codes');
 
-      contrast.add(codes, parameters.decoder, unit);
+      let squared: Float32Array[] = [];
+      if (published) counts.add(codes);
+      else {
+        squared = await squaredDistances(device, parameters, x, heads, compared.prompts, unit, signal);
+        energy.add(squared);
+      }
       const scores = contrast.nodes(compared.labels);
       const own = new Float64Array(heads * heads);
       for (let first = 0; first < heads; first++) {
@@ -99,11 +105,13 @@ export async function trainSeeds(
       const votes = pairVotes(own, heads, settings.method === 'headscope');
       seeds.push({ seed, trainedOn, losses, codes, scores, votes });
 
-      const others = compared.prompts.filter((e) => !trainedOn.includes(e));
+      const kept = [...compared.prompts.keys()].filter((at) => !trainedOn.includes(compared.prompts[at]));
+      const others = kept.map((at) => compared.prompts[at]);
       const otherPositives = others.filter((e) => e < positives).length;
       if (Math.min(otherPositives, others.length - otherPositives) >= ENOUGH_HELD_OUT) {
-        const without = contrastOf(settings, others);
-        without.add(codes, parameters.decoder, unit);
+        const without = published ? new UniqueCodes(others, settings.normalise) : new WrittenEnergy();
+        if (without instanceof UniqueCodes) without.add(codes);
+        else without.add(squared.map((one) => partOf(one, kept)));
         const labels = observedLabels(otherPositives, others.length - otherPositives);
         heldOut.push(spearman([...scores], [...without.nodes(labels)]));
       }

@@ -60,7 +60,7 @@ export const METHOD_NOTES: Readonly<Record<CircuitMethod, string>> = {
   published:
     'O’Neill & Bui 2024: a head scores the number of distinct codes that occur in positives and never in negatives; the circuit is softmax(score) > θ.',
   headscope:
-    'Codes of O’Neill & Bui 2024 on centred, scaled head outputs. A head scores the energy score of its positives under its negatives: how far what its codes write on a positive prompt is from what they write on the negatives, less half the spread of the negatives. Mean over autoencoders; the circuit is what label permutation finds at the false-discovery rate among the upper half of the heads by score. No causal evidence enters.',
+    'Codes of O’Neill & Bui 2024 on centred, scaled head outputs. A head scores the energy score of its positives under its negatives: how far what the autoencoder writes for it on a positive prompt is from what it writes on the negatives, less half the spread of the negatives. Mean over autoencoders; the circuit is what label permutation finds at the false-discovery rate among the upper half of the heads by score. No causal evidence enters.',
 };
 
 /**
