@@ -1,17 +1,22 @@
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import * as v from 'valibot';
 
 /** Replaces a file whole: a crash leaves either the old or the new one. */
 export function replaceFile(target: string, text: string): void {
   const temporary = `${target}.tmp`;
-  const file = openSync(temporary, 'w', 0o600);
   try {
-    writeFileSync(file, text);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
+    const file = openSync(temporary, 'w', 0o600);
+    try {
+      writeFileSync(file, text);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, target);
+  } catch (error) {
+    rmSync(temporary, { force: true }); // on a full disk it would take the last of the space
+    throw error;
   }
-  renameSync(temporary, target);
 }
 
 function readText(path: string): string | undefined {

@@ -46,10 +46,14 @@ export function runtimeError(code: 'load-failed' | 'run-failed', cause: unknown)
       { cause },
     );
   }
-  if (/bad_alloc|out of memory|Failed to allocate|allocation failed/i.test(detail)) {
+  if (
+    /bad_alloc|out of memory|Failed to allocate|allocation failed|Tensor shape is too large/i.test(detail)
+  ) {
+    const asked = /requested buffer of size (\d+)/.exec(detail);
+    const why = asked ? `a tensor of ${(Number(asked[1]) / 2 ** 30).toFixed(1)} GB was asked for` : detail;
     return new HeadscopeError(
       'out-of-memory',
-      `There is not enough memory: ${detail}. Capture fewer layers or shorter prompts, or use the CPU (--device cpu).`,
+      `There is not enough memory: ${why}. Capture fewer layers or shorter prompts, or use the CPU (--device cpu).`,
       1,
       { cause },
     );
