@@ -123,6 +123,9 @@ function pastDims(index: GraphIndex, input: ValueInfo, axes: AxisNames): (number
   // what is not joined is used as it is: the keys of an encoder's text, which cannot be empty
   const unused = index.consumers(input.name).length === 0;
   if (joined === undefined && !(named(input, /past|cache/i) && unused)) return undefined;
+  // a cache of one length cannot be fed empty: what is in it must be given
+  const cached = joined === undefined ? undefined : input.dims![joined];
+  if (typeof cached === 'number' && cached > 0) return undefined;
   return input.dims!.map((dim, i) => {
     if (i === joined) return 0;
     if (typeof dim === 'number' && dim > 0) return dim;
@@ -168,13 +171,14 @@ export function readFixedSizes(index: GraphIndex, roles: readonly InputRole[]): 
     if (typeof tokens === 'number' && tokens > 0) found.tokens ??= tokens;
   }
   if (roles.some(({ role }) => role === 'tokens')) return found;
-  for (const { name, elemType, dims } of open) {
+  for (const input of open) {
+    const { name, elemType, dims } = input;
     const role = roles.find((one) => one.name === name);
     if (role?.role !== 'unknown' || !FLOAT.has(elemType) || (dims?.length ?? 0) < 3) continue;
     const [batch, tokens] = role.measures ?? [];
-    if (typeof batch !== 'number') continue;
-    found.batch ??= batch;
-    if (dims?.length === 3 && typeof tokens === 'number') found.tokens ??= tokens;
+    if (typeof batch === 'number') found.batch ??= batch;
+    const isConvolved = convolvedSizes(index, input) !== undefined;
+    if (dims?.length === 3 && typeof tokens === 'number' && !isConvolved) found.tokens ??= tokens;
   }
   return found;
 }

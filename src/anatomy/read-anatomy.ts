@@ -1,7 +1,7 @@
 import { HeadscopeError } from '../errors.ts';
-import type { Model } from '../onnx/model.ts';
+import type { Model, Node } from '../onnx/model.ts';
 import type { ByteSource } from '../onnx/source.ts';
-import type { Anatomy, Block, Unrecognised } from './anatomy.ts';
+import type { Anatomy, Block, FixedSizes, InputRole, Unrecognised } from './anatomy.ts';
 import { Shapes } from './axes.ts';
 import { readContext } from './context.ts';
 import { readCore, type AttentionCore } from './cores.ts';
@@ -39,8 +39,7 @@ export async function readAnatomy(
   const inputs = readInputs(index);
   const exported = readFixedSizes(index, inputs);
   const positions = exported.tokens ?? readPositions(model, inputs, exported);
-  const fixed = positions === undefined ? exported : { ...exported, tokens: positions };
-  const shapes = new Shapes(model, inputs, fixed);
+  const sizes = positions === undefined ? exported : { ...exported, tokens: positions };
   const unrecognised: Unrecognised[] = [];
   const softmaxes = model.graph.nodes.filter((node) => node.opType === 'Softmax');
   if (softmaxes.length > MAX_SOFTMAXES)
@@ -48,6 +47,8 @@ export async function readAnatomy(
       'too-complex',
       `The graph has ${softmaxes.length} softmaxes; at most ${MAX_SOFTMAXES} attention blocks can be read. Export the model with all heads of a layer in one tensor.`,
     );
+  const shapes = readShapes(model, inputs, sizes, softmaxes);
+  const { fixed } = shapes;
   const cores: AttentionCore[] = [];
   for (const node of softmaxes) {
     const finding = readCore(index, shapes, node);
@@ -93,6 +94,21 @@ export async function readAnatomy(
   for (const [name, { type }] of shapes.known) if (type > 0) types.set(name, type);
   const context = readContext(model, index, shapes, inputs);
   return { inputs, blocks, unembedding, context, fixed, unrecognised: grouped(unrecognised), types };
+}
+
+/** Shapes for any number of prompts; for one alone where the sizes of several do not fit together in the graph. */
+function readShapes(
+  model: Model,
+  inputs: readonly InputRole[],
+  fixed: FixedSizes,
+  softmaxes: readonly Node[],
+): Shapes {
+  const shapes = new Shapes(model, inputs, fixed);
+  const known = (of: Shapes): number =>
+    softmaxes.filter(({ outputs }) => of.axes(outputs[0]) !== undefined).length;
+  if (fixed.batch !== undefined || known(shapes) === softmaxes.length) return shapes;
+  const alone = new Shapes(model, inputs, { ...fixed, batch: 1 });
+  return known(alone) > known(shapes) ? alone : shapes;
 }
 
 /** One line for things of the same kind and reason, so that a long model does not fill the screen with them. */

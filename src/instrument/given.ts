@@ -114,9 +114,9 @@ export function keysOf(anatomy: Anatomy, given: GivenInputs): (number | undefine
   return keys.some((count) => count !== undefined) ? keys : undefined;
 }
 
-/** A given tensor for a batch: one for each of its prompts, or one that is repeated for them. */
+/** A given tensor for a batch: one for each of its prompts, or one that is repeated for them; what has no axis of prompts stays as it is. */
 export function repeated(tensor: Tensor, rows: number): Tensor {
-  if (rows === tensor.dims[0]) return tensor;
+  if (rows === 1 || tensor.dims[0] !== 1) return tensor;
   const { data } = tensor;
   const Kind = data.constructor as new (length: number) => typeof data;
   const all = new Kind(data.length * rows);

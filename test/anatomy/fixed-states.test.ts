@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { GraphBuilder } from '../../src/onnx/build.ts';
-import { attend, openedAndCompared, randomFloats } from './small-graph.ts';
+import { attend, openedAndCompared, randomFloats, split, stored } from './small-graph.ts';
 
 /* Files that read hidden states instead of tokens, exported for one size only. */
 
@@ -41,6 +41,54 @@ describe('hidden states of one size', () => {
     });
     expect(anatomy.fixed).toEqual({ batch: 1, tokens: 5 });
     expect(anatomy.blocks).toMatchObject([{ heads: 2, headDim: 4 }]);
+    expect(error).toBeLessThan(1e-6);
+  });
+
+  it('any number of prompts of one length, to another text of any', async () => {
+    const g = new GraphBuilder({ opset: 14 });
+    const states = g.input('states', 'float32', ['batch', 6, 8]);
+    const others = g.input('others', 'float32', ['batch', 'source', 8]);
+    const cross = attend(g, states, { to: others });
+    g.output(cross.x, 'float32', ['batch', 6, 8], 'out');
+    const given = { states: tensor(1, 6, 8), others: tensor(1, 9, 8) };
+    const { anatomy, error } = await openedAndCompared(g.model(), [cross], { ids: Array(6).fill(0), given });
+    expect(anatomy.fixed).toEqual({ tokens: 6 });
+    expect(anatomy.blocks).toMatchObject([{ kind: 'cross', heads: 2, keys: 'source' }]);
+    expect(anatomy.blocks[0].residPre).toBe('states');
+    expect(error).toBeLessThan(1e-6);
+  });
+
+  it('a cache of one length is given, since it cannot be empty', async () => {
+    const g = new GraphBuilder({ opset: 14 });
+    const x = g.input('states', 'float32', [1, 1, 8]);
+    const query = split(g, x, 2, 4);
+    const [keys, values] = ['keys', 'values'].map((name) =>
+      g.op('Concat', [g.input(name, 'float32', [1, 2, 7, 4]), query], { axis: 2 }),
+    );
+    const scores = g.op('MatMul', [query, g.op('Transpose', [keys], { perm: [0, 1, 3, 2] })]);
+    const pattern = g.op('Softmax', [scores], { axis: 3 });
+    const z = g.op('MatMul', [pattern, values]);
+    g.output(z, 'float32', [1, 2, 1, 4], 'out');
+    const given = { states: tensor(1, 1, 8), keys: tensor(1, 2, 7, 4), values: tensor(1, 2, 7, 4) };
+    const { anatomy, error } = await openedAndCompared(g.model(), [{ pattern, z }], { ids: [0], given });
+    expect(anatomy.inputs.map(({ role }) => role)).toEqual(['unknown', 'unknown', 'unknown']);
+    expect(anatomy.blocks).toMatchObject([{ heads: 2, keys: 8 }]);
+    expect(error).toBeLessThan(1e-6);
+  });
+});
+
+describe('sizes that only fit together for one prompt', () => {
+  it('a mask that takes the axis of prompts for the queries', async () => {
+    const g = new GraphBuilder({ opset: 14 });
+    const ids = g.input('input_ids', 'int64', ['batch', 'tokens']);
+    const mask = g.input('attention_mask', 'float32', ['batch', 'tokens']);
+    const x = g.op('Gather', [stored(g, 20, 8), ids], { axis: 0 });
+    const hidden = g.op('Mul', [g.op('Sub', [g.float(1), mask]), g.float(-1e4)]);
+    const block = attend(g, x, { mask: g.axes('Unsqueeze', hidden, [0, 1]) }); // [1, 1, batch, keys]
+    g.output(block.x, 'float32', ['batch', 'tokens', 8], 'out');
+    const { anatomy, error } = await openedAndCompared(g.model(), [block], { ids: [1, 5, 3] });
+    expect(anatomy.fixed).toEqual({ batch: 1 });
+    expect(anatomy.blocks).toMatchObject([{ kind: 'self', heads: 2 }]);
     expect(error).toBeLessThan(1e-6);
   });
 });
