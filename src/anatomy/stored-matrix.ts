@@ -133,8 +133,12 @@ function scaleAfter(index: GraphIndex, product: Node): string | undefined {
 const attributeOf = (node: Node, name: string, fallback = 0): number =>
   node.attributes.get(name)?.int ?? fallback;
 
+/** Element types of numbers of so many bits. */
+const NUMBERS: Readonly<Record<number, number>> = { 2: DataType.uint2, 4: DataType.uint4, 8: DataType.uint8 };
+
 /**
- * com.microsoft.MatMulNBits: [N, blocks of K, bytes], each block with a scale, and a zero of its own or half the range
+ * com.microsoft.MatMulNBits: [N, blocks of K, bytes], each block with a scale, and a zero of its own or half the range. A row's numbers may
+ * take their scales out of order (g_idx).
  * (https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits).
  */
 function blocks(index: GraphIndex, product: Node): Found {
@@ -148,14 +152,17 @@ function blocks(index: GraphIndex, product: Node): Found {
     attributeOf(product, 'bits', 4),
     attributeOf(product, 'block_size'),
   ];
-  if (bits !== 4 && bits !== 8) return { why: `its weight has ${bits} bits, and only 4 and 8 are read` };
-  if (groups) return { why: 'its blocks are out of order (g_idx)' };
-  if (!tensor || !scale || (zeroName && !zero))
+  const type = NUMBERS[bits];
+  if (type === undefined) return { why: `its weight has ${bits} bits, and only 2, 4 and 8 are read` };
+  const order = groups ? index.weight(groups)?.tensor : undefined;
+  if (!tensor || !scale || (zeroName && !zero) || (groups && !order))
     return { why: 'its blocks are computed while the model runs' };
   const count = Math.ceil(K / size);
+  if (order && (K % size !== 0 || order.dims.join() !== String(K)))
+    return { why: 'its columns are listed in groups (g_idx) that do not fit its blocks' };
   const isPlain = zero !== undefined && zero.dataType !== DataType.uint8;
-  const stride = bits === 4 && !isPlain ? 2 * Math.ceil(count / 2) : count;
-  const type = bits === 4 ? DataType.uint4 : DataType.uint8;
+  const perByte = 8 / bits;
+  const stride = isPlain ? count : perByte * Math.ceil(count / perByte);
   return {
     tensor,
     dims: [N, K],
@@ -164,10 +171,11 @@ function blocks(index: GraphIndex, product: Node): Found {
     quantised: {
       rows: N,
       columns: K,
-      view: [N, count, size],
+      view: order ? [N, K, 1] : [N, count, size],
       scaleView: [N, count, 1],
       type,
-      packed: bits === 4,
+      packed: bits < 8,
+      ...(order ? { groups: order.name } : {}),
       scale: scale.name,
       zero: zero ? { name: zero.name, type: isPlain ? zero.dataType : type, stride } : 2 ** (bits - 1),
     },

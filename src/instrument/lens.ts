@@ -76,9 +76,10 @@ export function frozenUnembeddingModel(model: Model, anatomy: Anatomy): Model {
     return type === DataType.float ? name : g.op('Cast', [name], { to: DataType.float });
   };
   const unpacked = (name: string, quantised: Quantised): string => {
-    const { scale, zero } = quantised;
-    for (const part of [name, scale, ...(typeof zero === 'number' ? [] : [zero.name])])
-      copyConstant(index, g.graph, part);
+    const { scale, zero, groups } = quantised;
+    const zeros = typeof zero === 'number' ? undefined : zero.name;
+    for (const part of [name, scale, zeros, groups])
+      if (part !== undefined) copyConstant(index, g.graph, part);
     return dequantisedMatrix(g, name, quantised);
   };
   let x = vectors;

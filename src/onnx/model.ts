@@ -32,6 +32,8 @@ export const DataType = {
   int4: 22,
   float4e2m1: 23,
   float8e8m0: 24,
+  uint2: 25,
+  int2: 26,
 } as const;
 
 /** Bits of one element by data type; strings and unknown types have none. */
@@ -59,6 +61,8 @@ export const BITS: Readonly<Record<number, number>> = {
   22: 4,
   23: 4,
   24: 8,
+  25: 2,
+  26: 2,
 };
 
 /** Name of a data type as people write it ("float32"). */

@@ -16,11 +16,13 @@ export interface Quantised {
   readonly scaleView: readonly [number, number, number];
   /** Element type of the numbers. */
   readonly type: number;
-  /** Numbers and zeros of 4 bits are stored as bytes that each hold two. */
+  /** Numbers and zeros of 2 or 4 bits are stored as bytes that each hold several, the first in the lowest bits. */
   readonly packed?: boolean;
   /** The first of two numbers in a byte has the upper four bits. */
   readonly upperFirst?: boolean;
   readonly scale: string;
+  /** Which scale and zero each column takes, a stored tensor [columns] of indices into `scaleView`'s second axis; `view` is [rows, columns, 1]. */
+  readonly groups?: string;
   /** One number for all, or a stored tensor with `stride` numbers for each of `scaleView`'s first axis. */
   readonly zero: number | { readonly name: string; readonly type: number; readonly stride: number };
   /** What the numbers stand for, when not for themselves. */
@@ -32,13 +34,18 @@ const sizeOf = (dims: readonly number[]): number => dims.reduce((a, b) => a * b,
 /** Numbers between one row and the next. */
 const strideOf = ({ view, rows }: Quantised): number => sizeOf(view) / rows;
 
-const isNibble = (type: number): boolean => type === DataType.uint4 || type === DataType.int4;
+const isSmall = (type: number): boolean => (BITS[type] ?? 8) < 8;
 
-/** Where scale and zero of one number are: indices into what is stored. */
-function placeOf({ view, scaleView, zero }: Quantised, at: number): { scale: number; zero: number } {
+/** Where scale and zero of one number are: indices into what is stored. `groupOf` gives the group of a column when they are listed. */
+function placeOf(
+  { view, scaleView, zero }: Quantised,
+  at: number,
+  groupOf?: (column: number) => number,
+): { scale: number; zero: number } {
   const [, b, c] = view;
   const index = [Math.floor(at / (b * c)), Math.floor(at / c) % b, at % c];
-  const [i, j, k] = index.map((value, axis) => (scaleView[axis] === 1 ? 0 : value));
+  const [i, block, k] = index.map((value, axis) => (scaleView[axis] === 1 ? 0 : value));
+  const j = groupOf?.(index[1]) ?? block;
   const within = j * scaleView[2] + k;
   const stride = typeof zero === 'number' ? 0 : zero.stride;
   return { scale: i * scaleView[1] * scaleView[2] + within, zero: i * stride + within };
@@ -87,12 +94,13 @@ export async function dequantisedValues(
   const numbers = await read(name, quantised.type, quantised.upperFirst);
   const scales = await read(quantised.scale);
   const zeros = typeof zero === 'number' ? undefined : await read(zero.name, zero.type);
+  const groups = quantised.groups === undefined ? undefined : await read(quantised.groups);
   const stride = strideOf(quantised);
   const out = new Float32Array(rows * columns);
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
       const at = row * stride + column;
-      const place = placeOf(quantised, at);
+      const place = placeOf(quantised, at, groups && ((of) => groups[of]));
       const level = levels
         ? levels[numbers[at]]
         : numbers[at] - (zeros ? zeros[place.zero] : (zero as number));
@@ -120,11 +128,12 @@ export async function matrixElement(
       : proto.data.subarray(from, from + size);
     if (bytes?.length !== size) return NaN;
     const swapped = upperFirst ? bytes.map(swapNibbles) : bytes;
-    return decodeElements(type ?? proto.dataType, swapped)?.[bits === 4 ? index % 2 : 0] ?? NaN;
+    return decodeElements(type ?? proto.dataType, swapped)?.[bits < 8 ? index % (8 / bits) : 0] ?? NaN;
   };
   if (!quantised) return one(name, at.row * at.columns + at.column);
   const index = at.row * strideOf(quantised) + at.column;
-  const place = placeOf(quantised, index);
+  const group = quantised.groups === undefined ? undefined : await one(quantised.groups, at.column);
+  const place = placeOf(quantised, index, group === undefined ? undefined : () => group);
   const number = await one(name, index, quantised.type, quantised.upperFirst);
   const scale = await one(quantised.scale, place.scale);
   const { zero, levels } = quantised;
@@ -145,13 +154,19 @@ export function dequantisedMatrix(
   runtime?: string,
 ): string {
   const { rows, columns, view, scaleView, zero, levels, packed = false, upperFirst } = quantised;
-  const whole = packed || !isNibble(quantised.type);
+  const bits = packed ? BITS[quantised.type] : undefined;
+  const whole = packed || !isSmall(quantised.type);
   const loose =
     runtime === undefined || !whole
       ? name
       : g.op('Reshape', [name, g.op('Concat', [runtime, g.ints(-1)], { axis: 0 })]);
-  const numbers = unpacked(g, loose, packed, view, upperFirst);
+  const numbers = unpacked(g, loose, bits, view, upperFirst);
   const float = (value: string): string => g.op('Cast', [value], { to: DataType.float });
+  const { groups } = quantised;
+  const perColumn = (values: string): string =>
+    groups === undefined
+      ? values
+      : g.op('Gather', [values, g.op('Cast', [groups], { to: DataType.int64 })], { axis: 1 });
   let value: string;
   if (levels) {
     const table = g.constant(Float32Array.from(levels), [levels.length]);
@@ -159,31 +174,41 @@ export function dequantisedMatrix(
   } else if (typeof zero === 'number') {
     value = zero === 0 ? float(numbers) : g.op('Sub', [float(numbers), g.float(zero)]);
   } else {
-    const padded = float(unpacked(g, zero.name, packed && isNibble(zero.type), [scaleView[0], zero.stride]));
+    const zeroBits = isSmall(zero.type) ? bits : undefined;
+    const padded = float(unpacked(g, zero.name, zeroBits, [scaleView[0], zero.stride]));
     const within = g.op('Slice', [padded, g.ints(0), g.ints(scaleView[1] * scaleView[2]), g.ints(1)]);
-    value = g.op('Sub', [float(numbers), g.op('Reshape', [within, g.ints(...scaleView)])]);
+    value = g.op('Sub', [float(numbers), perColumn(g.op('Reshape', [within, g.ints(...scaleView)]))]);
   }
-  const scaled = g.op('Mul', [value, float(g.op('Reshape', [quantised.scale, g.ints(...scaleView)]))]);
+  const scaled = g.op('Mul', [
+    value,
+    perColumn(float(g.op('Reshape', [quantised.scale, g.ints(...scaleView)]))),
+  ]);
   const stride = strideOf(quantised);
   const matrix = g.op('Reshape', [scaled, g.ints(rows, stride)]);
   return stride === columns ? matrix : g.op('Slice', [matrix, g.ints(0), g.ints(columns), g.ints(1)]);
 }
 
-/** Stored numbers, each as an element of its own, in the given shape. */
+/** Stored numbers, each as an element of its own, in the given shape. `bits` of a number when a byte holds several. */
 function unpacked(
   g: GraphBuilder,
   value: string,
-  packed: boolean,
+  bits: number | undefined,
   shape: readonly number[],
   upperFirst = false,
 ): string {
-  if (!packed) return g.op('Reshape', [g.op('Cast', [value], { to: DataType.float }), g.ints(...shape)]);
-  const bytes = g.op('Cast', [value], { to: DataType.int32 });
-  const sixteen = g.constant(Int32Array.of(16), []);
-  const upper = g.op('Div', [bytes, sixteen]);
-  const lower = g.op('Sub', [bytes, g.op('Mul', [upper, sixteen])]);
-  const pair = (upperFirst ? [upper, lower] : [lower, upper]).map((half) =>
-    g.axes('Unsqueeze', g.op('Reshape', [half, g.ints(-1)]), [1]),
-  );
-  return g.op('Reshape', [g.op('Concat', pair, { axis: 1 }), g.ints(...shape)]);
+  if (bits === undefined)
+    return g.op('Reshape', [g.op('Cast', [value], { to: DataType.float }), g.ints(...shape)]);
+  const int32 = (number: number): string => g.constant(Int32Array.of(number), []);
+  const size = int32(2 ** bits);
+  let rest = g.op('Cast', [value], { to: DataType.int32 });
+  const parts = Array.from({ length: 8 / bits }, () => {
+    const above = g.op('Div', [rest, size]);
+    const part = g.op('Sub', [rest, g.op('Mul', [above, size])]);
+    rest = above;
+    return g.axes('Unsqueeze', g.op('Reshape', [part, g.ints(-1)]), [1]);
+  });
+  return g.op('Reshape', [
+    g.op('Concat', upperFirst ? parts.reverse() : parts, { axis: 1 }),
+    g.ints(...shape),
+  ]);
 }

@@ -1,4 +1,4 @@
-import { DataType, isRange, type TensorProto } from './model.ts';
+import { BITS, DataType, isRange, type TensorProto } from './model.ts';
 import type { ByteSource } from './source.ts';
 import { HeadscopeError } from '../errors.ts';
 
@@ -49,17 +49,27 @@ export function decodeElements(dataType: number, bytes: Uint8Array): Float64Arra
       });
     }
     case DataType.uint4:
-    case DataType.int4: {
-      // two to a byte, the lower four bits first
-      const nibbles = Float64Array.from(
-        { length: 2 * bytes.length },
-        (_, i) => (bytes[i >> 1] >> (4 * (i & 1))) & 15,
+    case DataType.uint2:
+      return severalPerByte(bytes, BITS[dataType]);
+    case DataType.int4:
+    case DataType.int2: {
+      const count = 2 ** BITS[dataType];
+      return severalPerByte(bytes, BITS[dataType]).map((value) =>
+        value < count / 2 ? value : value - count,
       );
-      return dataType === DataType.uint4 ? nibbles : nibbles.map((value) => (value < 8 ? value : value - 16));
     }
     default:
       return undefined;
   }
+}
+
+/** Numbers of less than a byte, the first in the lowest bits. */
+function severalPerByte(bytes: Uint8Array, bits: number): Float64Array {
+  const perByte = 8 / bits;
+  return Float64Array.from(
+    { length: perByte * bytes.length },
+    (_, i) => (bytes[Math.floor(i / perByte)] >> (bits * (i % perByte))) & (2 ** bits - 1),
+  );
 }
 
 /** The raw bytes of a tensor, from memory or from its file. */

@@ -47,11 +47,11 @@ const ROUNDING = /^(QuantizeLinear|DynamicQuantizeLinear|DynamicQuantizeMatMul|Q
  */
 export function logitTolerance({ original, anatomy }: Pick<Checkpoint, 'original' | 'anatomy'>): number {
   const rounds = original.graph.nodes.some(
-    ({ opType, attributes }) =>
+    ({ opType, attributes, inputs }) =>
       ROUNDING.test(opType) ||
       attributes.get('accuracy_level')?.int === 4 ||
-      // the native runtime makes MatMulNBits of blocks, with activations of 8 bits
-      (opType === 'DequantizeLinear' && attributes.has('block_size')),
+      // the native runtime makes MatMulNBits of such matrices, with activations of 8 bits
+      (opType === 'DequantizeLinear' && original.graph.initializers.get(inputs[0])?.dims.length === 2),
   );
   if (rounds) return 0.5;
   const half = anatomy.blocks.some(({ z }) => {

@@ -14,7 +14,7 @@ export interface Case {
   readonly opset?: number;
   readonly inputs: readonly (Tensor | null)[];
   readonly attributes?: Readonly<Record<string, AttributeInput>>;
-  readonly outputs: readonly ('float32' | 'int32' | null)[];
+  readonly outputs: readonly ('float32' | 'int32' | 'uint8' | null)[];
   /** Inputs that are weights, stored in the file. */
   readonly stored?: readonly number[];
 }

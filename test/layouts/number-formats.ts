@@ -133,6 +133,103 @@ const integerAttention: GptParts['attention'] = (g, x, layer, { heads }, { linea
   return linear(g, z, layer.out);
 };
 
+/** A value with the scale and zero point of its 8 bits. */
+type Eight = readonly [value: string, scale: string, zero: string];
+
+/** Scale and zero point for numbers within ±`range`. */
+const within = (g: GraphBuilder, range: number): [string, string] => [
+  g.float(range / 128),
+  put(g, DataType.uint8, [], Uint8Array.of(128)),
+];
+
+const toEight = (g: GraphBuilder, x: string, range: number): Eight => {
+  const [scale, zero] = within(g, range);
+  return [g.op('QuantizeLinear', [x, scale, zero]), scale, zero];
+};
+
+const fromEight = (g: GraphBuilder, eight: Eight): string => g.op('DequantizeLinear', [...eight]);
+
+/** An operator of integers over several values of 8 bits. */
+const ofIntegers = (g: GraphBuilder, opType: string, values: readonly Eight[], range: number): Eight => {
+  const [scale, zero] = within(g, range);
+  const domain = opType === 'QLinearMatMul' ? '' : MS;
+  return [g.op(opType, [...values.flat(), scale, zero], {}, undefined, domain), scale, zero];
+};
+
+/** A linear layer of which nothing is float. */
+type IntegerLinear = (g: GraphBuilder, x: Eight, weights: readonly [Weight, Weight], range: number) => Eight;
+
+const qLinear: IntegerLinear = (g, x, [weight, bias], range) => {
+  const { b, scale, zero } = storeIntegers(g, weight, whole);
+  const product = ofIntegers(g, 'QLinearMatMul', [x, [b, scale, zero]], range);
+  const size = Math.max(...bias.data.map(Math.abs));
+  const stored = put(
+    g,
+    DataType.uint8,
+    bias.dims,
+    Uint8Array.from(bias.data, (v) => clamp(Math.round((v * 127) / size) + 128, 0, 255)),
+  );
+  return ofIntegers(g, 'QLinearAdd', [product, [stored, g.float(size / 127), within(g, 1)[1]]], range);
+};
+
+const qGemm: IntegerLinear = (g, [x, xScale, xZero], [weight, bias], range) => {
+  const [K, N] = weight.dims;
+  const { b, scale, zero } = storeIntegers(g, weight, perColumn);
+  const { scales } = integers(weight, perColumn);
+  const [outScale, outZero] = within(g, range);
+  const inputScale = new Float32Array(
+    (g.graph.initializers.get(xScale)!.data as Uint8Array).slice().buffer,
+  )[0];
+  const c = Int32Array.from(bias.data, (v, j) => Math.round(v / (inputScale * scales[j])));
+  const flat = g.op('Reshape', [x, g.ints(-1, K)]);
+  const inputs = [
+    flat,
+    xScale,
+    xZero,
+    b,
+    scale,
+    zero,
+    put(g, DataType.int32, [N], bytesOf(c)),
+    outScale,
+    outZero,
+  ];
+  const lead = g.op('Slice', [g.op('Shape', [x]), g.ints(0), g.ints(2)]);
+  const product = g.op('QGemm', inputs, {}, undefined, MS);
+  return [g.op('Reshape', [product, g.op('Concat', [lead, g.ints(N)], { axis: 0 })]), outScale, outZero];
+};
+
+/** What static quantisation in the QOperator format writes: everything but norms, masks and the activation in integers. */
+const qOperator = (linear: IntegerLinear, options: typeof whole): NumberFormat => ({
+  product(g, x, weight) {
+    const { b, scale, zero } = storeIntegers(g, weight, options);
+    return fromEight(g, ofIntegers(g, 'QLinearMatMul', [toEight(g, x, 16), [b, scale, zero]], 64));
+  },
+  rounded: (weight) => roundedIntegers(weight, options),
+  parts: {
+    linear: (g, x, weights) =>
+      fromEight(g, linear(g, toEight(g, x, 16), weights, weights[0].dims[0] > 128 ? 128 : 16)),
+    attention(g, x, layer, { heads, d, headDim }) {
+      const [qkv, ...rounding] = linear(g, toEight(g, x, 16), layer.qkv, 16);
+      const [q, k, v] = g
+        .ops('Split', [qkv], { axis: -1, num_outputs: 3 }, 3)
+        .map((part): Eight => [
+          g.op('Transpose', [g.op('Reshape', [part, g.ints(0, 0, heads, headDim)])], { perm: [0, 2, 1, 3] }),
+          ...rounding,
+        ]);
+      const keys: Eight = [g.op('Transpose', [k[0]], { perm: [0, 1, 3, 2] }), ...rounding];
+      const product = fromEight(g, ofIntegers(g, 'QLinearMatMul', [q, keys], 128));
+      const scores = g.op('Div', [product, g.float(Math.sqrt(headDim))]);
+      const masked = g.op('Max', [g.op('Add', [scores, causalBias(g, tokensOf(g, x))]), g.float(-64)]);
+      const zero = put(g, DataType.uint8, [], Uint8Array.of(0));
+      const inputs = [...toEight(g, masked, 64), g.float(1 / 256), zero];
+      const pattern = g.op('QLinearSoftmax', inputs, { axis: -1, opset: 13 }, undefined, MS);
+      const z = ofIntegers(g, 'QLinearMatMul', [[pattern, g.float(1 / 256), zero], v], 16);
+      const joined = g.op('Reshape', [g.op('Transpose', [z[0]], { perm: [0, 2, 1, 3] }), g.ints(0, 0, d)]);
+      return fromEight(g, linear(g, [joined, z[1], z[2]], layer.out, 16));
+    },
+  },
+});
+
 /** The bits of bfloat16: float32 cut in half, rounded to the nearest even. */
 function bfloat(x: number): number {
   const bits = new Uint32Array(Float32Array.of(x).buffer)[0];
@@ -209,36 +306,80 @@ function inBlocks(weight: Weight, size: number, bits: number, withZero: boolean)
   return blocks;
 }
 
-/** Two numbers of 4 bits to a byte, the first in the lower half. */
-const packed = (numbers: readonly number[]): Uint8Array =>
-  Uint8Array.from(
-    { length: Math.ceil(numbers.length / 2) },
-    (_, i) => numbers[2 * i] | ((numbers[2 * i + 1] ?? 0) << 4),
+/** Several numbers to a byte, the first in the lowest bits. */
+const packed = (numbers: readonly number[], bits = 4): Uint8Array => {
+  const perByte = 8 / bits;
+  return Uint8Array.from({ length: Math.ceil(numbers.length / perByte) }, (_, i) =>
+    numbers.slice(i * perByte, (i + 1) * perByte).reduce((byte, q, at) => byte | (q << (bits * at)), 0),
   );
+};
 
-const nBits = (size: number, bits: 4 | 8, withZero: boolean): NumberFormat => ({
-  product(g, x, weight) {
-    const [K, N] = weight.dims;
-    const { numbers, scales, zeros } = inBlocks(weight, size, bits, withZero);
-    const count = Math.ceil(K / size);
-    const pack = bits === 4 ? packed : (values: readonly number[]) => Uint8Array.from(values);
-    const data = put(g, DataType.uint8, [N, count, (size * bits) / 8], pack(numbers.flat()));
-    const scale = put(g, DataType.float, [N * count], bytesOf(Float32Array.from(scales)));
-    const perRow = Array.from({ length: N }, (_, row) => pack(zeros.slice(row * count, (row + 1) * count)));
-    const zero = withZero ? [put(g, DataType.uint8, [perRow.length * perRow[0].length], join(perRow))] : [];
-    return g.op('MatMulNBits', [x, data, scale, ...zero], { K, N, bits, block_size: size }, undefined, MS);
-  },
+interface BlockFormat {
+  readonly size: number;
+  readonly bits: 2 | 4 | 8;
+  readonly withZero?: boolean;
+  /** Neighbouring columns belong to different groups, as quantisation in the order of activations leaves them. */
+  readonly scattered?: boolean;
+}
+
+/** Where each of `count` × `size` rows stands once those of a group are together. */
+const togetherAt = (k: number, count: number, size: number): number =>
+  (k % count) * size + Math.floor(k / count);
+
+/** Rows of a matrix with those of a group together. */
+function together({ dims, data }: Weight, size: number): Weight {
+  const [K, N] = dims;
+  const out = new Float32Array(data.length);
+  for (let k = 0; k < K; k++) out.set(data.subarray(k * N, (k + 1) * N), togetherAt(k, K / size, size) * N);
+  return { dims, data: out };
+}
+
+function matMulNBits(g: GraphBuilder, x: string, weight: Weight, format: BlockFormat, bias?: Weight): string {
+  const { size, bits, withZero = false, scattered = false } = format;
+  const [K, N] = weight.dims;
+  const count = Math.ceil(K / size);
+  const blocks = inBlocks(scattered ? together(weight, size) : weight, size, bits, withZero);
+  const numbers = blocks.numbers.flat();
+  const inOrder = scattered
+    ? numbers.map((_, i) => numbers[i - (i % K) + togetherAt(i % K, count, size)])
+    : numbers;
+  const data = put(g, DataType.uint8, [N, count, (size * bits) / 8], packed(inOrder, bits));
+  const scale = put(g, DataType.float, [N * count], bytesOf(Float32Array.from(blocks.scales)));
+  const perRow = Array.from({ length: N }, (_, row) =>
+    packed(blocks.zeros.slice(row * count, (row + 1) * count), bits),
+  );
+  const zero = withZero ? put(g, DataType.uint8, [perRow.length * perRow[0].length], join(perRow)) : '';
+  const groups = scattered
+    ? g.constant(
+        Int32Array.from({ length: K }, (_, k) => k % count),
+        [K],
+      )
+    : '';
+  const inputs = [x, data, scale, zero, groups, bias ? store(g, bias) : ''];
+  while (inputs.at(-1) === '') inputs.pop();
+  return g.op('MatMulNBits', inputs, { K, N, bits, block_size: size }, undefined, MS);
+}
+
+const nBits = (format: BlockFormat): NumberFormat => ({
+  product: (g, x, weight) => matMulNBits(g, x, weight, format),
   rounded(weight) {
-    const { numbers, scales, zeros } = inBlocks(weight, size, bits, withZero);
+    const { size, bits, withZero = false, scattered = false } = format;
     const [K, N] = weight.dims;
     const count = Math.ceil(K / size);
-    const data = new Float32Array(K * N);
-    numbers.forEach((block, at) =>
-      block.forEach((q, i) => {
-        const k = (at % count) * size + i;
-        if (k < K) data[k * N + Math.floor(at / count)] = (q - zeros[at]) * scales[at];
-      }),
+    const { numbers, scales, zeros } = inBlocks(
+      scattered ? together(weight, size) : weight,
+      size,
+      bits,
+      withZero,
     );
+    const data = new Float32Array(K * N);
+    for (let k = 0; k < K; k++) {
+      const at = scattered ? togetherAt(k, count, size) : k;
+      for (let n = 0; n < N; n++) {
+        const block = n * count + Math.floor(at / size);
+        data[k * N + n] = (numbers[block][at % size] - zeros[block]) * scales[block];
+      }
+    }
     return { dims: weight.dims, data };
   },
 });
@@ -295,6 +436,20 @@ const bnb4 = (quantType: 0 | 1, size: number): NumberFormat => ({
   },
 });
 
+/** Numbers of 8 bits, each column with its own zero point. */
+const perColumnWithZeros: NumberFormat = {
+  product(g, x, weight) {
+    const [K, N] = weight.dims;
+    const { numbers, scales, zeros } = inBlocks(weight, K, 8, true);
+    const inRows = transposed({ dims: [N, K], data: Float32Array.from(numbers.flat()) });
+    const b = put(g, DataType.uint8, [K, N], Uint8Array.from(inRows.data));
+    const scale = put(g, DataType.float, [N], bytesOf(Float32Array.from(scales)));
+    const zero = put(g, DataType.uint8, [N], Uint8Array.from(zeros));
+    return g.op('MatMul', [x, g.op('DequantizeLinear', [b, scale, zero], { axis: 1 })]);
+  },
+  rounded: (weight) => nBits({ size: weight.dims[0], bits: 8, withZero: true }).rounded(weight),
+};
+
 /** Ways to keep weights in fewer bits, by what a person calls them. */
 export const NUMBER_FORMATS: Readonly<Record<string, NumberFormat>> = {
   'int8 dynamic, one scale for a matrix (DynamicQuantizeLinear, MatMulInteger)': dynamic(whole),
@@ -341,6 +496,22 @@ export const NUMBER_FORMATS: Readonly<Record<string, NumberFormat>> = {
     },
     rounded: (weight) => roundedIntegers(weight, perColumn),
   },
+  'int8 static, QOperator: QLinearMatMul, QLinearAdd, QLinearSoftmax': qOperator(qLinear, whole),
+  'int8 static, QOperator: QGemm, a scale for each column': qOperator(qGemm, perColumn),
+  'int8 weights, DequantizeLinear with a scale and a zero point for each column': perColumnWithZeros,
+  'int8 weights, the table of words looked up in integers (Gather, DequantizeLinear)': {
+    ...perColumnWithZeros,
+    table: { rounded: (words) => roundedIntegers(words, whole) },
+    parts: {
+      embed(g, ids, { words, positions }) {
+        const { b, scale, zero } = storeIntegers(g, words, whole);
+        const looked = g.op('DequantizeLinear', [g.op('Gather', [b, ids], { axis: 0 }), scale, zero]);
+        const at = g.op('Range', [g.int(0), tokensOf(g, ids), g.int(1)]);
+        const place = g.op('Gather', [store(g, positions), g.axes('Unsqueeze', at, [0])], { axis: 0 });
+        return g.op('Add', [looked, place]);
+      },
+    },
+  },
   'float16 weights, Cast to float32': halved(DataType.float16, halfBits, fromHalf),
   'float16 throughout': {
     product: (g, x, weight) => g.op('MatMul', [x, store(g, weight)]),
@@ -350,13 +521,26 @@ export const NUMBER_FORMATS: Readonly<Record<string, NumberFormat>> = {
   'bfloat16 weights, Cast to float32': halved(DataType.bfloat16, bfloat, (bits) => {
     return new Float32Array(Uint32Array.of(bits << 16).buffer)[0];
   }),
-  'MatMulNBits, 4 bits in blocks of 32': nBits(32, 4, false),
-  'MatMulNBits, 4 bits in blocks of 16 with zero points': nBits(16, 4, true),
-  'MatMulNBits, 4 bits in one block of 128 with a zero point': nBits(128, 4, true),
-  'MatMulNBits, 8 bits in blocks of 32 with zero points': nBits(32, 8, true),
+  'MatMulNBits, 4 bits in blocks of 32': nBits({ size: 32, bits: 4 }),
+  'MatMulNBits, 4 bits in blocks of 16 with zero points': nBits({ size: 16, bits: 4, withZero: true }),
+  'MatMulNBits, 4 bits in one block of 128 with a zero point': nBits({ size: 128, bits: 4, withZero: true }),
+  'MatMulNBits, 8 bits in blocks of 32 with zero points': nBits({ size: 32, bits: 8, withZero: true }),
+  'MatMulNBits, 2 bits in blocks of 16 with zero points': nBits({ size: 16, bits: 2, withZero: true }),
+  'MatMulNBits, 4 bits, neighbours in different groups (g_idx)': nBits({
+    size: 32,
+    bits: 4,
+    scattered: true,
+  }),
+  'MatMulNBits, 4 bits in blocks of 32 with zero points and its own bias': {
+    ...nBits({ size: 32, bits: 4, withZero: true }),
+    parts: {
+      linear: (g, x, [weight, bias]) =>
+        matMulNBits(g, x, weight, { size: 32, bits: 4, withZero: true }, bias),
+    },
+  },
   'MatMulNBits and GatherBlockQuantized, 4 bits in blocks of 32': {
-    ...nBits(32, 4, false),
-    table: { rounded: (words) => transposed(nBits(32, 4, false).rounded(transposed(words))) },
+    ...nBits({ size: 32, bits: 4 }),
+    table: { rounded: (words) => transposed(nBits({ size: 32, bits: 4 }).rounded(transposed(words))) },
     parts: {
       embed(g, ids, { words, positions }) {
         const [vocab, width] = words.dims;
@@ -388,7 +572,19 @@ export const NUMBER_FORMATS: Readonly<Record<string, NumberFormat>> = {
       const scale = put(g, DataType.float, [K / 32, N], bytesOf(Float32Array.from(perBlock)));
       return g.op('MatMul', [x, g.op('DequantizeLinear', [b, scale], { axis: 0, block_size: 32 })]);
     },
-    rounded: (weight) => nBits(32, 4, false).rounded(weight),
+    rounded: (weight) => nBits({ size: 32, bits: 4 }).rounded(weight),
+  },
+  'int4 weights [out, in], DequantizeLinear in blocks with zero points and Transpose, opset 21': {
+    product(g, x, weight) {
+      const [K, N] = weight.dims;
+      const { numbers, scales, zeros } = inBlocks(weight, 32, 4, true);
+      const b = put(g, DataType.uint4, [N, K], packed(numbers.flat()));
+      const scale = put(g, DataType.float, [N, K / 32], bytesOf(Float32Array.from(scales)));
+      const zero = put(g, DataType.uint4, [N, K / 32], packed(zeros));
+      const matrix = g.op('DequantizeLinear', [b, scale, zero], { axis: 1, block_size: 32 });
+      return g.op('MatMul', [x, g.op('Transpose', [matrix], { perm: [1, 0] })]);
+    },
+    rounded: (weight) => nBits({ size: 32, bits: 4, withZero: true }).rounded(weight),
   },
   'MatMulBnb4, NF4 in blocks of 64': bnb4(1, 64),
   'MatMulBnb4, FP4 in blocks of 64': bnb4(0, 64),

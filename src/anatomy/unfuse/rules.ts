@@ -3,6 +3,7 @@ import { fusedMatMul } from './fused-mat-mul.ts';
 import { groupQueryAttention } from './group-query-attention.ts';
 import { ifBranch } from './if-branch.ts';
 import { multiHeadAttention } from './multi-head-attention.ts';
+import { INTEGER_OPERATORS } from './integer-operators.ts';
 import { LEFT_AS_THEY_ARE } from './left-as-they-are.ts';
 import { packedAttention, quantisedAttention } from './packed-attention.ts';
 import type { Rule } from './rule.ts';
@@ -21,5 +22,6 @@ export const RULES: readonly Rule[] = [
   embedLayerNormalization,
   fusedMatMul,
   ifBranch,
+  ...INTEGER_OPERATORS,
   ...LEFT_AS_THEY_ARE,
 ];
