@@ -78,7 +78,7 @@ describe('findCircuit', () => {
   });
 
   it('headscope finds the planted heads and no others, with edges between them', async () => {
-    const { heads, edges } = await findCircuit(planted(40, PLANTED, 2), quick, cpu);
+    const { heads, edges } = await findCircuit(planted(64, PLANTED, 2), quick, cpu);
     expect(heads.filter(({ inCircuit }) => inCircuit).map(name)).toEqual(PLANTED);
     for (const { q, z, sd, score, inCircuit } of heads) {
       expect(sd).toBeGreaterThanOrEqual(0);
