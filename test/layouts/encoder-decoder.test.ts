@@ -15,6 +15,7 @@ import { predict } from '../../src/workbench/predict.ts';
 import { inRepository } from '../helpers/models.ts';
 import { Errors, maxAbs } from '../helpers/numbers.ts';
 import { wrongFacts } from './anatomy-facts.ts';
+import { FormatRows, roundedUp } from './formats.ts';
 import { readGoldenSample, scoresError, valuesError } from './golden-sample.ts';
 
 /*
@@ -24,6 +25,11 @@ import { readGoldenSample, scoresError, valuesError } from './golden-sample.ts';
 
 const TOLERANCE = 1e-4;
 const errors = new Errors();
+const table = new FormatRows('Encoder and decoder in two files', [
+  'model',
+  'found',
+  'taps and logits, max abs error',
+]);
 const device = nodeDevice('cpu', { threads: 1 });
 const folderOf = (name: string): string => inRepository(`test/layouts/pairs/${name}`);
 
@@ -41,6 +47,7 @@ describe.each(['t5-pair', 'bart-pair'])('%s', (name) => {
     const { runner } = workbench.opened;
     const taps = sitesOf(anatomy.blocks[0]).map((site) => ({ site }));
     const rows = sample.prompts.map((ids) => ({ ids }));
+    const own = new Errors();
     for (const row of await runAll(runner, { rows, taps, logits: 'all' })) {
       for (const { site } of taps)
         for (const layer of [0, 1, 2, 3]) {
@@ -49,12 +56,14 @@ describe.each(['t5-pair', 'bart-pair'])('%s', (name) => {
           const got = row.tap(site, layer);
           expect(got.dims).toEqual(wanted.dims);
           const error = (site === 'scores' ? scoresError : valuesError)(got.data, wanted.data);
-          expect(errors.add(site, error), `${site} ${layer}`).toBeLessThan(TOLERANCE);
+          expect(own.add(site, errors.add(site, error)), `${site} ${layer}`).toBeLessThan(TOLERANCE);
         }
       const logits = sample.tensor(`p${row.index}.logits`)!;
-      expect(errors.add('logits', maxAbs(row.logits, logits.data))).toBeLessThan(TOLERANCE);
+      const error = errors.add('logits', maxAbs(row.logits, logits.data));
+      expect(own.add('logits', error)).toBeLessThan(TOLERANCE);
       expect(row.tap('pattern', 1).dims).toEqual([4, row.ids.length, sourceIds.length]);
     }
+    table.add(name, `both sides, ${sitesOf(anatomy.blocks[1]).join(' ')}`, roundedUp(own.worst));
     await workbench.close();
   });
 
@@ -146,11 +155,18 @@ describe('a decoder with and without a cache in one file', () => {
     const rows = [{ ids: sample.prompts[0] }];
     const taps = [{ site: 'pattern' as const }];
     const [row] = await runAll(workbench.opened.runner, { rows, taps, logits: 'all' });
-    expect(maxAbs(row.logits, sample.tensor('p0.logits')!.data)).toBeLessThan(TOLERANCE);
-    for (const layer of [0, 1, 2, 3])
-      expect(maxAbs(row.tap('pattern', layer).data, sample.tensor(`p0.pattern.${layer}`)!.data)).toBeLessThan(
+    const differences = new Errors();
+    const close = (got: Float32Array, wanted: string): void =>
+      expect(differences.add(wanted, maxAbs(got, sample.tensor(wanted)!.data)), wanted).toBeLessThan(
         TOLERANCE,
       );
+    close(row.logits, 'p0.logits');
+    for (const layer of [0, 1, 2, 3]) close(row.tap('pattern', layer).data, `p0.pattern.${layer}`);
+    table.add(
+      't5-pair, its decoder with and without a cache in one file',
+      'both sides',
+      roundedUp(differences.worst),
+    );
     await workbench.close();
   });
 });
@@ -170,4 +186,7 @@ describe('a source that cannot be read', () => {
   });
 });
 
-afterAll(() => console.log(`encoder and decoder in two files, max abs: ${errors.text}`));
+afterAll(() => {
+  console.log(`encoder and decoder in two files, max abs: ${errors.text}`);
+  table.check();
+});

@@ -26,6 +26,29 @@ const rows = new FormatRows('Exporters', [
   'not there, and why',
 ]);
 
+/** Ways to know positions and to shape patterns, and the samples that have them. */
+const TRAITS: Readonly<Record<string, readonly string[]>> = {
+  'learned positions': ['gpt2-static', 'bert', 'opt-post'],
+  'RoPE, halves of a head turned together': ['mistral', 'qwen3', 'gpt-oss'],
+  'RoPE over a part of the head': ['neox'],
+  'RoPE, neighbours turned together': ['gptj'],
+  'ALiBi (a slope per head)': ['bloom'],
+  'relative bias in buckets (T5)': ['t5-decoder'],
+  'disentangled attention, content and position (DeBERTa)': ['deberta'],
+  'sliding window': ['mistral'],
+  'attention and MLP in parallel': ['neox', 'gptj'],
+  'one key head for all queries': ['bigcode'],
+  'key heads shared by groups of queries': ['mistral', 'qwen3', 'gpt-oss'],
+  'norms of queries and keys': ['qwen3'],
+  'soft-caps of scores and logits, norms on both sides of a block': ['gemma2-nofold'],
+  'attention sinks as learned logits': ['gpt-oss'],
+  'keys and values out of a shared latent (DeepSeek)': ['latent'],
+  'norms behind each sum': ['opt-post', 'bert', 'distilbert'],
+  'cross-attention': ['t5-decoder'],
+};
+const traits = new FormatRows('Positions and patterns', ['what', 'exported samples', 'taps, max abs error']);
+const worst = new Map<string, number>();
+
 /** Returns how far a value is from what PyTorch recorded, which is little. */
 function compare(sample: GoldenSample, key: string, got: Float32Array): number {
   const wanted = sample.tensor(key);
@@ -124,12 +147,34 @@ describe.each(readdirSync(SAMPLES))('%s', (name) => {
     const kinds = [...new Set(blocks.map((block) => `${block.kind}${block.causal ? ', causal' : ''}`))];
     const missing = unrecognised.map(({ what, why }) => `${what}: ${why}`);
     const found = `${blocks.length} blocks (${kinds.join(' and ')}), ${sites.join(' ')}`;
+    worst.set(name, error);
     rows.add(name, found, roundedUp(error), missing.join('; '));
     await opened.closeAll();
   });
 });
 
+describe('a sliding window', () => {
+  it('hides what is further back than two tokens', async () => {
+    const opened = await openFolder(`${SAMPLES}/mistral`);
+    const ids = [5, 9, 17, 3, 22, 8];
+    const [row] = await runAll(opened.runner, { rows: [{ ids }], taps: [{ site: 'pattern' }] });
+    for (const layer of [0, 1])
+      row.tap('pattern', layer).data.forEach((value, i) => {
+        const distance = (Math.floor(i / ids.length) % ids.length) - (i % ids.length);
+        expect(value > 0, `distance ${distance}`).toBe(distance >= 0 && distance < 3);
+      });
+    await opened.closeAll();
+  });
+});
+
 afterAll(() => {
+  for (const [what, samples] of Object.entries(TRAITS))
+    traits.add(
+      what,
+      samples.join(', '),
+      roundedUp(Math.max(...samples.map((name) => worst.get(name) ?? NaN))),
+    );
+  traits.check();
   console.log(`exported samples, max abs: ${errors.text}`);
   rows.check();
 });

@@ -54,7 +54,7 @@ ZOO = {
     "bigcode": (BigCode, sizes(4, 4), [IDS], 14, {**GPT, "kvHeads": 1}),
     "llama": (Llama, llama(), [IDS, MASK], 14, {**LLAMA, "kvHeads": 2}),
     "llama-table": (Llama, llama(rope="table", mask="triu"), [IDS, MASK, POS], 14, {**LLAMA, "kvHeads": 2, "context": 24}),
-    "mistral": (Llama, llama(6, 2, 6, mask="where", window=100), [IDS, MASK], 14, {**LLAMA, "kvHeads": 2}),
+    "mistral": (Llama, llama(6, 2, 6, mask="where", window=3), [IDS, MASK], 14, {**LLAMA, "kvHeads": 2}),
     "llama-mqa": (Llama, llama(4, 1, 4, mask="where"), [IDS, MASK], 13, {**LLAMA, "kvHeads": 1}),
     "llama-mha": (Llama, llama(3, 3, 4, mask="where", rms="div"), [IDS, MASK], 12, {**LLAMA, "kvHeads": 3}),
     "llama-grouped": (Llama, llama(6, 2, 4, grouped=True), [IDS, MASK], 14, {**LLAMA, "kvHeads": 2}),
