@@ -156,7 +156,7 @@ function notLookedInto(model: Model, fused: readonly FusedNode[]): Unrecognised[
         {
           what: `the model function ${node.opType}`,
           where,
-          why: 'heads inside a function are not looked for',
+          why: 'heads inside a function are only looked for when its body can be written where it is called: it must not call itself or mean another opset than the graph',
         },
       ];
     return [];

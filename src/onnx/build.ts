@@ -249,7 +249,6 @@ export class GraphBuilder {
       producerVersion: '',
       opsets: new Map([['', this.opset]]),
       graph: this.graph,
-      functionNodes: [],
       functions: [],
       rest: [],
     };

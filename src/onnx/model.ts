@@ -114,6 +114,8 @@ export interface Attribute {
   readonly graph?: Graph;
   readonly graphs?: readonly Graph[];
   readonly sparseTensors?: readonly SparseTensorProto[];
+  /** Inside a function: the attribute of its call that gives the value. */
+  readonly from?: string;
   readonly raw?: Uint8Array;
 }
 
@@ -148,6 +150,21 @@ export interface Graph {
   rest?: Uint8Array[];
 }
 
+/** A function that the model brings along: an operator made of other operators. */
+export interface ModelFunction {
+  name: string;
+  domain: string;
+  /** Tells functions of one name apart; '' as a rule. */
+  overload: string;
+  inputs: string[];
+  outputs: string[];
+  /** Attributes that a call may leave out, with the values they then have. */
+  defaults: Attribute[];
+  nodes: Node[];
+  /** Opset version by domain, as its nodes mean it. */
+  opsets: Map<string, number>;
+}
+
 export interface Model {
   irVersion: number;
   producerName: string;
@@ -155,9 +172,7 @@ export interface Model {
   /** Opset version by domain. */
   opsets: Map<string, number>;
   graph: Graph;
-  /** Nodes of the model-local functions, for checking and counting; written back from `rest`. */
-  functionNodes: Node[];
-  /** Model-local functions; `defaults` are the default values of their attributes. */
-  functions: { name: string; domain: string; defaults: readonly Attribute[] }[];
+  /** Model-local functions; written back from `rest`. */
+  functions: ModelFunction[];
   rest: Uint8Array[];
 }

@@ -5,6 +5,7 @@ import {
   type Attribute,
   type Graph,
   type Model,
+  type ModelFunction,
   type Node,
   type SparseTensorProto,
   type TensorProto,
@@ -177,7 +178,6 @@ class ModelReader {
         initializers: new Map(),
         sparseInitializers: [],
       },
-      functionNodes: [],
       functions: [],
       rest: [],
     };
@@ -194,12 +194,12 @@ class ModelReader {
       else if (field === 7 && wire === 2) {
         if (++graphs > 1) cursor.fail('a second graph starts');
         model.graph = await this.graph(cursor.position + length, 1);
-      } else if (field === 8 && wire === 2) await this.opset(model, cursor.position + length);
+      } else if (field === 8 && wire === 2) await this.opset(model.opsets, cursor.position + length);
       else if (field === 20)
         return; // training_info: never run
       else if (field === 25 && wire === 2) {
         const start = cursor.position;
-        await this.functionProto(model, start + length);
+        model.functions.push(await this.functionProto(start + length));
         cursor.position = start;
         model.rest.push(await this.rawField(field, wire, length));
       } else model.rest.push(await this.rawField(field, wire, length));
@@ -213,28 +213,41 @@ class ModelReader {
     return model;
   }
 
-  private async opset(model: Model, end: number): Promise<void> {
+  private async opset(opsets: Map<string, number>, end: number): Promise<void> {
     let domain = '';
     let version = 0;
     await this.fields(end, 1, async (field, wire, length) => {
       if (field === 1 && wire === 2) domain = await this.string(length);
       else if (field === 2 && wire === 0) version = this.cursor.varint();
     });
-    model.opsets.set(domain === 'ai.onnx' ? '' : domain, version);
+    opsets.set(domain === 'ai.onnx' ? '' : domain, version);
   }
 
-  private async functionProto(model: Model, end: number): Promise<void> {
-    let name = '';
-    let domain = '';
-    const defaults: Attribute[] = [];
+  private async functionProto(end: number): Promise<ModelFunction> {
+    const cursor = this.cursor;
+    const found: ModelFunction = {
+      name: '',
+      domain: '',
+      overload: '',
+      inputs: [],
+      outputs: [],
+      defaults: [],
+      nodes: [],
+      opsets: new Map(),
+    };
     await this.fields(end, 1, async (field, wire, length) => {
-      if (field === 1 && wire === 2) name = await this.string(length);
-      else if (field === 10 && wire === 2) domain = await this.string(length);
-      else if (field === 7 && wire === 2)
-        model.functionNodes.push(await this.node(this.cursor.position + length, 2));
-      else if (field === 11 && wire === 2) defaults.push(await this.attribute(length, 2));
+      if (wire !== 2) return;
+      if (field === 1) found.name = await this.string(length);
+      else if (field === 4 || field === 5) {
+        if (++this.budget.edges > LIMITS.edges) cursor.fail(`more than ${LIMITS.edges} connections`);
+        (field === 4 ? found.inputs : found.outputs).push(await this.string(length));
+      } else if (field === 7) found.nodes.push(await this.node(cursor.position + length, 2));
+      else if (field === 9) await this.opset(found.opsets, cursor.position + length);
+      else if (field === 10) found.domain = await this.string(length);
+      else if (field === 11) found.defaults.push(await this.attribute(length, 2));
+      else if (field === 13) found.overload = await this.string(length);
     });
-    model.functions.push({ name, domain, defaults });
+    return found;
   }
 
   private async graph(end: number, depth: number): Promise<Graph> {
@@ -318,6 +331,7 @@ class ModelReader {
       const stop = cursor.position + size;
       if (field === 1 && wire === 2) out.name = await this.string(size);
       else if (field === 20 && wire === 0) out.type = cursor.varint();
+      else if (field === 21 && wire === 2) out.from = await this.string(size);
       else if (field === 2 && wire === 5) out.float = cursor.float32();
       else if (field === 3 && wire === 0) out.int = Number(cursor.int64());
       else if (field === 4 && wire === 2) {

@@ -21,8 +21,8 @@ interface Visitor {
 export function forEachTensor(model: Model, tensor: Visitor['tensor'], sparse?: Visitor['sparse']): void {
   const visitor: Visitor = { tensor, sparse };
   inGraph(model.graph, false, visitor);
-  for (const node of model.functionNodes) inNode(node, true, visitor);
-  for (const { name, defaults } of model.functions) {
+  for (const { name, defaults, nodes } of model.functions) {
+    for (const node of nodes) inNode(node, true, visitor);
     const where = `a default of the function ${quoted(name)}`;
     for (const attribute of defaults) inAttribute(attribute, where, true, visitor);
   }

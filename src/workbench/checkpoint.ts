@@ -8,6 +8,7 @@ import { HeadscopeError } from '../errors.ts';
 import { checkModel } from '../onnx/check.ts';
 import { resolveExternalData } from '../onnx/external.ts';
 import { hoistLargeConstants } from '../onnx/hoist.ts';
+import { inlineFunctions } from '../onnx/inline-functions.ts';
 import type { Model } from '../onnx/model.ts';
 import { readModel } from '../onnx/read.ts';
 import type { ByteSource, CheckpointFiles } from '../onnx/source.ts';
@@ -81,6 +82,15 @@ function withShapes(model: Model, shapes: InputShapes): Model {
   return { ...model, graph: { ...model.graph, inputs } };
 }
 
+/** The model with its own functions written where they are called; what was not looked at as long as it was in a function is checked. */
+function withoutCalls(model: Model): Model {
+  const inlined = inlineFunctions(model);
+  if (inlined === model) return model;
+  hoistLargeConstants(inlined);
+  checkModel(inlined);
+  return inlined;
+}
+
 /**
  * Reads a checkpoint's graph, checks it and finds its heads. Reads a few hundred kB, whatever the size of the weights.
  *
@@ -100,7 +110,7 @@ export async function readCheckpoint(
   const original = Object.keys(shapes).length ? withShapes(read, shapes) : read;
   const external = await resolveExternalData(original, files);
   const sources = new Map([[source.name, source], ...external]);
-  const { model: parts, nodes } = unfuse(original);
+  const { model: parts, nodes } = unfuse(withoutCalls(original));
   const model = joinSoftmax(parts);
   const anatomy = await readAnatomy(model, sources, nodes);
   let parameters = 0;

@@ -56,12 +56,17 @@ export function attend(
 
 /**
  * Opens a model and compares pattern and z of every block with what ONNX Runtime gives for the values named, in the graph as it is.
+ * @param reference the same model in a form that has the values named
  * @returns the anatomy and the largest absolute difference
  */
 export async function openedAndCompared(
   model: Model,
   named: readonly Block[],
-  { ids, given = {} }: { readonly ids: readonly number[]; readonly given?: GivenInputs },
+  {
+    ids,
+    given = {},
+    reference = model,
+  }: { readonly ids: readonly number[]; readonly given?: GivenInputs; readonly reference?: Model },
 ): Promise<{ readonly anatomy: Anatomy; readonly error: number }> {
   const folder = mkdtempSync(path.join(tmpdir(), 'small-graph-'));
   const device = nodeDevice('cpu', { threads: 1 });
@@ -73,8 +78,8 @@ export async function openedAndCompared(
       const taps = [{ site: 'pattern' as const }, { site: 'z' as const }];
       const [row] = await runAll(opened.runner, { rows: [{ ids }], taps, logits: 'none' });
       const names = named.flatMap(({ pattern, z }) => [pattern, z]);
-      const outputs = [...model.graph.outputs, ...names.map((name) => valueInfo(name, 'float32'))];
-      const graph = writeModel({ ...model, graph: { ...model.graph, outputs } });
+      const outputs = [...reference.graph.outputs, ...names.map((name) => valueInfo(name, 'float32'))];
+      const graph = writeModel({ ...reference, graph: { ...reference.graph, outputs } });
       const session = await device.createSession({ graph, weights: [] });
       const batch = { rows: [{ ids }], indices: [0], lengths: [ids.length], width: ids.length };
       const plain = await session.run(modelFeeds(anatomy, batch, given), names);
