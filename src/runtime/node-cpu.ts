@@ -24,12 +24,13 @@ function load(): Ort {
 function sessionOptions(
   provider: 'cpu' | 'webgpu',
   threads: number | undefined,
-  { folder, graph }: RunnableModel,
+  { folder, graph, precise = [] }: RunnableModel,
 ): object {
   const extra: Record<string, Record<string, string>> = { session: { ...roundingOptions(graph) } };
   if (folder !== undefined) extra.session.model_external_initializers_file_folder_path = folder;
+  const forced = provider === 'webgpu' && precise.length > 0 ? { forceCpuNodeNames: precise } : {};
   return {
-    executionProviders: [provider],
+    executionProviders: [{ name: provider, ...forced }],
     logSeverityLevel: 4,
     ...(threads ? { intraOpNumThreads: threads } : {}),
     extra,
