@@ -97,6 +97,13 @@ export function convolvedSizes(index: GraphIndex, input: ValueInfo): ConvolvedSi
   return { sizes, guessed: open && tables.length === 0 };
 }
 
+/** By how many pixels or frames of an input its positions are apart, the same along every axis; undefined when it goes through no convolution. */
+export function convolvedStride(index: GraphIndex, input: ValueInfo): number | undefined {
+  const first = nextConvolution(index, input.name);
+  const all = first && convolutions(index, first);
+  return all?.reduce((product, { strides }) => product * strides[0], 1);
+}
+
 /** A convolution and those that follow it directly. */
 function convolutions(index: GraphIndex, first: Convolution): Convolution[] {
   const all = [first];

@@ -7,9 +7,10 @@ export function specialIds({ tokenizer }: Pick<Workbench, 'tokenizer'>): {
   bos: number | null;
   special: number[];
 } {
+  // bare ids have none, and there may be any number of them
+  if (tokenizer.kind === 'token-ids') return { bos: null, special: [] };
   const special: number[] = [];
   for (let id = 0; id < tokenizer.vocabSize; id++) if (tokenizer.isSpecial(id)) special.push(id);
-  if (tokenizer.kind === 'token-ids') return { bos: null, special };
   let first: number | undefined;
   for (let id = 0; id < tokenizer.vocabSize && first === undefined; id++) {
     // any ordinary token shows what the tokenizer puts before it

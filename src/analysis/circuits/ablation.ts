@@ -1,4 +1,5 @@
 import { HeadscopeError } from '../../errors.ts';
+import type { GivenInputs } from '../../instrument/given.ts';
 import type { Edit, HeadRef, LayerIndex, Runner, RunOptions } from '../../instrument/runner.ts';
 
 /** Which value of z stands for "this head, knowing nothing of the prompt". */
@@ -20,6 +21,7 @@ export const sameLength = (prompts: readonly (readonly number[])[]): boolean =>
 
 /**
  * Mean z over prompts: per position when they are aligned, else over all positions of all prompts.
+ * @param options.given what each prompt brings besides its tokens
  * @throws HeadscopeError `no-prompts`, `not-aligned` when a mean per position is asked of prompts of different length
  */
 export async function meanZ(
@@ -27,7 +29,7 @@ export async function meanZ(
   prompts: readonly (readonly number[])[],
   layers: readonly LayerIndex[],
   kind: MeanKind,
-  options: RunOptions = {},
+  { given, ...options }: RunOptions & { readonly given?: readonly (GivenInputs | undefined)[] } = {},
 ): Promise<MeanZ> {
   if (prompts.length === 0)
     throw new HeadscopeError('no-prompts', 'Mean ablation needs at least one negative prompt.');
@@ -38,7 +40,7 @@ export async function meanZ(
     );
   const sums = new Map<LayerIndex, Float64Array>();
   let tokens = 0;
-  const rows = prompts.map((ids) => ({ ids }));
+  const rows = prompts.map((ids, i) => ({ ids, given: given?.[i] }));
   await runner.run(
     { rows, taps: [{ site: 'z', layers }], logits: 'none' },
     (row) => {

@@ -1,4 +1,5 @@
 import { HeadscopeError, throwIfCancelled } from '../../errors.ts';
+import type { GivenInputs } from '../../instrument/given.ts';
 import type { ModelShape, Row, RowResult, RunOptions, Runner } from '../../instrument/runner.ts';
 import { MIN_QUERIES, sinkThreshold, type SinkRule } from './by-attention.ts';
 import { defaultTau, TAU } from './by-hidden-state.ts';
@@ -22,6 +23,8 @@ import { SinkTally, type SinkSummary, type SummaryRule } from './summary.ts';
 /** A prompt as the tokenizer cut it; `tokens` are the strings a person reads, one per id. */
 export interface SinkPrompt {
   readonly ids: readonly number[];
+  /** What the prompt brings besides its tokens. */
+  readonly given?: GivenInputs;
   readonly tokens: readonly string[];
 }
 
@@ -89,7 +92,7 @@ export async function findSinks(
   const tally = new SinkTally(shape, minQueries);
   const large = new Set<number>();
   let largestNormalised = 0;
-  const rows: Row[] = prompts.map(({ ids }) => ({ ids }));
+  const rows: Row[] = prompts.map(({ ids, given }) => ({ ids, given }));
   const report = (pass: number) => (done: number, total: number) =>
     options.onProgress?.(pass * total + done, 2 * total);
 

@@ -1,3 +1,4 @@
+import type { GivenInputs } from '../../instrument/given.ts';
 import type {
   LayerIndex,
   ModelShape,
@@ -40,6 +41,8 @@ export interface SinkTrace {
 /** What is followed: a prompt and the sinks that were found in it. */
 export interface TracedPrompt {
   readonly ids: readonly number[];
+  /** What the prompt brings besides its tokens. */
+  readonly given?: GivenInputs;
   readonly sinks: readonly Pick<TokenSink, 'position' | 'byAttention'>[];
 }
 
@@ -58,7 +61,7 @@ export async function traceSinks(
   const shown = dims.length ? residualLayers(shape) : [];
   const traces: SinkTrace[] = [];
   const request = {
-    rows: prompts.map(({ ids }) => ({ ids })),
+    rows: prompts.map(({ ids, given }) => ({ ids, given })),
     logits: 'none',
     summaries: true,
     ...(shown.length && { taps: [{ site: 'resid_pre', layers: shown }] as const }),

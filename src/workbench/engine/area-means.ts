@@ -1,13 +1,7 @@
-/**
- * Shrinks a square picture: each cell is the mean of the area it covers, cells on a border counted by the share that is covered.
- * @param values [from × from], row-major
- * @returns [to × to]
- */
-export function areaMeans(values: Float32Array, from: number, to: number): Float32Array {
-  if (from === to) return values.slice();
+/** For each of `to` cells: the old cells it touches, and the share of each. */
+function spansOf(from: number, to: number): { first: number; shares: Float64Array }[] {
   const scale = from / to;
-  // For each new cell: the old cells it touches, and the share of each.
-  const spans = Array.from({ length: to }, (_, i) => {
+  return Array.from({ length: to }, (_, i) => {
     const start = i * scale;
     const end = Math.min(from, (i + 1) * scale);
     const first = Math.floor(start);
@@ -17,20 +11,31 @@ export function areaMeans(values: Float32Array, from: number, to: number): Float
     );
     return { first, shares };
   });
-  const rows = new Float64Array(to * from);
-  spans.forEach(({ first, shares }, row) =>
+}
+
+/**
+ * Shrinks a picture to a square: each cell is the mean of the area it covers, cells on a border counted by the share that is covered. A side that
+ * is shorter is stretched.
+ * @param values [height × width], row-major
+ * @returns [to × to]
+ */
+export function areaMeans(values: Float32Array, height: number, width: number, to: number): Float32Array {
+  if (height === to && width === to) return values.slice();
+  const rows = new Float64Array(to * width);
+  spansOf(height, to).forEach(({ first, shares }, row) =>
     shares.forEach((share, k) => {
-      const line = (first + k) * from;
-      for (let column = 0; column < from; column++)
-        rows[row * from + column] += share * values[line + column];
+      const line = (first + k) * width;
+      for (let column = 0; column < width; column++)
+        rows[row * width + column] += share * values[line + column];
     }),
   );
   const out = new Float32Array(to * to);
-  const area = scale * scale;
+  const area = (height / to) * (width / to);
+  const columns = spansOf(width, to);
   for (let row = 0; row < to; row++)
-    spans.forEach(({ first, shares }, column) => {
+    columns.forEach(({ first, shares }, column) => {
       let sum = 0;
-      for (let k = 0; k < shares.length; k++) sum += shares[k] * rows[row * from + first + k];
+      for (let k = 0; k < shares.length; k++) sum += shares[k] * rows[row * width + first + k];
       out[row * to + column] = sum / area;
     });
   return out;

@@ -2,6 +2,7 @@ import * as calibrate from './commands/calibrate.ts';
 import * as checkpoint from './commands/checkpoint.ts';
 import * as circuits from './commands/circuits.ts';
 import * as heads from './commands/heads.ts';
+import * as inputs from './commands/inputs.ts';
 import * as prompts from './commands/prompts.ts';
 import * as report from './commands/report.ts';
 import * as run from './commands/run.ts';
@@ -18,6 +19,10 @@ export const commands = {
   encode: checkpoint.encode,
   encodeIds: checkpoint.encodeIds,
   tokens: checkpoint.tokens,
+  readArray: inputs.readArray,
+  readPicture: inputs.readPicture,
+  keepArray: inputs.keepArray,
+  useInputs: inputs.useInputs,
   overview: run.overview,
   pattern: run.pattern,
   thumbnails: run.thumbnails,

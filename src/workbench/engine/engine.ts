@@ -6,6 +6,9 @@ import { writeModel } from '../../onnx/write.ts';
 import type { Device, DeviceKind } from '../../runtime/device.ts';
 import type { Checkpoint } from '../checkpoint.ts';
 import type { Workbench } from '../open-checkpoint.ts';
+import type { PatchGrid } from '../patches.ts';
+import type { WantedInputs } from '../wanted-inputs.ts';
+import type { InputBook, KeptArray } from './input-book.ts';
 import type { SelfTest } from './self-test.ts';
 import type { CheckpointSource } from './source.ts';
 
@@ -35,6 +38,11 @@ export interface EngineEnvironment {
 export interface EngineWorkbench extends Workbench {
   readonly runner: Runner;
   readonly source: CheckpointSource;
+  readonly wanted: WantedInputs;
+  /** What prompts bring besides their text. */
+  readonly book: InputBook;
+  /** Where a picture's patches are among the positions of a model that reads one. */
+  readonly patches?: PatchGrid;
 }
 
 /** The state behind the commands: at most one open checkpoint, and what was learnt of devices. */
@@ -42,6 +50,8 @@ export class Engine {
   readonly environment: EngineEnvironment;
   /** Outcomes of self-tests, by device and model. */
   readonly selfTests = new Map<string, SelfTest>();
+  /** Arrays and pictures that were given, by name; they outlive the checkpoint, which may be opened again with them. */
+  readonly arrays = new Map<string, KeptArray>();
   private current?: EngineWorkbench;
 
   constructor(environment: EngineEnvironment) {

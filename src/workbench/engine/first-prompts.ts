@@ -8,6 +8,8 @@ export interface FirstPrompt {
   /** One token each, as text; empty where none is known. */
   readonly answers: string[];
   readonly distractors: string[];
+  /** What an encoder reads beside it. */
+  readonly source?: string;
 }
 
 function fromTask({ name, prompts }: Task, { tokenizer }: Workbench): FirstPrompt[] {

@@ -9,7 +9,9 @@ import {
   type TokenPos,
 } from '../../instrument/runner.ts';
 import type { FloatTensor } from '../../runtime/device.ts';
+import type { GivenInputs } from '../../instrument/given.ts';
 import type { EditSpec } from '../session/schema.ts';
+import type { InputBook, PromptInputs } from './input-book.ts';
 
 /** What edits are resolved for: the prompt they apply to, and the other prompts they may speak of. */
 export interface EditContext {
@@ -19,6 +21,17 @@ export interface EditContext {
   readonly prompts: Readonly<Record<string, readonly number[]>>;
   /** Prompts over which a mean ablation averages; the edited prompt itself when empty. */
   readonly references: readonly (readonly number[])[];
+  /** What the prompt brings besides its tokens. */
+  readonly inputs?: PromptInputs;
+  /** What the other prompts bring, by id, and in the order of `references`. */
+  readonly promptInputs?: Readonly<Record<string, PromptInputs>>;
+  readonly referenceInputs?: readonly (PromptInputs | undefined)[];
+}
+
+/** A prompt to run with what it brings. */
+interface Asked {
+  readonly ids: readonly number[];
+  readonly inputs?: PromptInputs;
 }
 
 /** An edit of the session as the runner takes it; `spec` is its index in the list given. */
@@ -38,7 +51,7 @@ export async function resolveEdits(
   runner: Runner,
   specs: readonly EditSpec[],
   context: EditContext,
-  options: RunOptions = {},
+  options: RunOptions & { readonly book?: InputBook } = {},
 ): Promise<ResolvedEdit[]> {
   const activations = new Activations(runner, options);
   const out: ResolvedEdit[] = [];
@@ -67,7 +80,9 @@ async function editsOf(
     case 'ablate': {
       const zero: Edit = { kind: 'z', ...spec.head, scale: 0, ...at(spec.positions, context) };
       if (spec.mode === 'zero') return [zero];
-      const references = context.references.length ? context.references : [context.ids];
+      const references = context.references.length
+        ? context.references.map((ids, i) => ({ ids, inputs: context.referenceInputs?.[i] }))
+        : [{ ids: context.ids, inputs: context.inputs }];
       return [{ ...zero, add: await activations.mean(spec.head, references, context.ids.length) }];
     }
     case 'patch': {
@@ -82,7 +97,8 @@ async function editsOf(
           'not-aligned',
           `${headName(spec.head)} cannot be patched: the prompts have ${context.ids.length} and ${from.length} tokens and must be equally long.`,
         );
-      const { data } = await activations.z(spec.head, from);
+      const inputs = context.promptInputs?.[spec.from];
+      const { data } = await activations.z(spec.head, { ids: from, inputs });
       return [{ kind: 'z', ...spec.head, scale: 0, add: data, ...at(spec.positions, context) }];
     }
     case 'act': {
@@ -118,23 +134,27 @@ const at = (
 /** z of heads on prompts, each layer and prompt run once. */
 class Activations {
   private readonly runner: Runner;
-  private readonly options: RunOptions;
+  private readonly options: RunOptions & { readonly book?: InputBook };
   private readonly layers = new Map<string, Promise<FloatTensor>>();
 
-  constructor(runner: Runner, options: RunOptions) {
+  constructor(runner: Runner, options: RunOptions & { readonly book?: InputBook }) {
     this.runner = runner;
     this.options = options;
   }
 
+  private given(inputs: PromptInputs | undefined): Promise<GivenInputs | undefined> {
+    return this.options.book?.given(inputs) ?? Promise.resolve(undefined);
+  }
+
   /** [T, headDim] */
-  async z({ layer, head }: HeadRef, ids: readonly number[]): Promise<FloatTensor> {
-    const key = `${layer}/${ids.join(' ')}`;
+  async z({ layer, head }: HeadRef, { ids, inputs }: Asked): Promise<FloatTensor> {
+    const key = `${layer}/${ids.join(' ')}/${JSON.stringify(inputs ?? null)}`;
     let whole = this.layers.get(key);
     if (!whole) {
       const taps = [{ site: 'z' as const, layers: [layer] }];
-      whole = runAll(this.runner, { rows: [{ ids }], taps, logits: 'none' }, this.options).then(([row]) =>
-        row.tap('z', layer),
-      );
+      whole = this.given(inputs)
+        .then((given) => runAll(this.runner, { rows: [{ ids, given }], taps, logits: 'none' }, this.options))
+        .then(([row]) => row.tap('z', layer));
       this.layers.set(key, whole);
     }
     const { dims, data } = await whole;
@@ -143,15 +163,15 @@ class Activations {
   }
 
   /** Mean over prompts: [T, headDim] when all are `length` long, [headDim] over all positions otherwise. */
-  async mean(head: HeadRef, prompts: readonly (readonly number[])[], length: number): Promise<Float32Array> {
-    const aligned = prompts.length > 1 && prompts.every((ids) => ids.length === length);
+  async mean(head: HeadRef, prompts: readonly Asked[], length: number): Promise<Float32Array> {
+    const aligned = prompts.length > 1 && prompts.every(({ ids }) => ids.length === length);
     const size = this.runner.shape.headDim[head.layer];
     const sum = new Float64Array(aligned ? length * size : size);
     let count = 0;
-    for (const ids of prompts) {
-      const { data } = await this.z(head, ids);
+    for (const prompt of prompts) {
+      const { data } = await this.z(head, prompt);
       data.forEach((value, i) => (sum[aligned ? i : i % size] += value));
-      count += aligned ? 1 : ids.length;
+      count += aligned ? 1 : prompt.ids.length;
     }
     return Float32Array.from(sum, (value) => value / count);
   }

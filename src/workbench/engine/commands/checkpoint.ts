@@ -1,16 +1,26 @@
 import { HeadscopeError, throwIfCancelled } from '../../../errors.ts';
 import type { Device, DeviceKind } from '../../../runtime/device.ts';
-import { encodePrompt, showTokens, type EncodedPrompt, type ShownToken } from '../../../text/prompt.ts';
+import { showTokens, type ShownToken } from '../../../text/prompt.ts';
 import type { PromptItem } from '../../../text/prompt-set.ts';
-import type { Checkpoint } from '../../checkpoint.ts';
 import { hashFiles, type FileHash } from '../../hash.ts';
 import { inspectDocument, type InspectDocument } from '../../inspect.ts';
 import { estimateMemory, type MemoryEstimate } from '../../memory.ts';
+import { openEmbedder, type TokenEmbedder } from '../../embed-tokens.ts';
+import { startTokens, startingWith } from '../../encode-source.ts';
 import { logitTolerance, openModel, type OpenModel } from '../../open.ts';
-import { openCheckpointFiles, type Workbench } from '../../open-checkpoint.ts';
+import { findPatches, type PatchGrid } from '../../patches.ts';
+import { wantedInputs, type WantedInputs } from '../../wanted-inputs.ts';
+import {
+  InputBook,
+  shapesOf,
+  withCurrentInputs,
+  type EncodedInputs,
+  type PromptInputs,
+} from '../input-book.ts';
+import { openCheckpointFiles, type OpenCheckpoint } from '../../open-checkpoint.ts';
 import { specialIds } from '../../special-ids.ts';
 import { bundledTasks, generatedTasks } from '../../tasks.ts';
-import type { DeviceInfo, Engine } from '../engine.ts';
+import type { DeviceInfo, Engine, EngineWorkbench } from '../engine.ts';
 import { firstPrompts, type FirstPrompt } from '../first-prompts.ts';
 import { openFolder } from '../folders.ts';
 import type { CallContext } from '../rpc.ts';
@@ -56,6 +66,14 @@ export interface OpenSummary {
   };
   /** Tokens a prompt may have at most; null when the graph does not say. */
   readonly context: number | null;
+  /** What the model reads besides the text of its prompts. */
+  readonly wanted: WantedInputs;
+  /** Positions of a model that reads no text; null of one that does. */
+  readonly positions: number | null;
+  /** Where a picture's patches are among them; null when it reads none. */
+  readonly patches: PatchGrid | null;
+  /** The token that stands for a picture in a prompt, as it is written; null when there is none. */
+  readonly imageToken: string | null;
   /** Sentences for the person. */
   readonly notes: readonly string[];
   /** Comparison with the CPU; null on devices that need none. */
@@ -80,6 +98,8 @@ export interface OpenArgs {
   readonly device?: DeviceKind;
   /** Stay on a device whose self-test failed. */
   readonly allowWrong?: boolean;
+  /** What the first prompt brings, of arrays that are kept; without it, what can stand for it does. */
+  readonly inputs?: PromptInputs;
 }
 
 /**
@@ -89,13 +109,13 @@ export interface OpenArgs {
  */
 export async function open(
   engine: Engine,
-  { source, device: wanted, allowWrong = false }: OpenArgs,
+  { source, device: wanted, allowWrong = false, inputs = {} }: OpenArgs,
   { signal, onProgress }: CallContext<OpenProgress>,
 ): Promise<OpenSummary> {
   const began = performance.now();
   onProgress({ stage: 'reading', done: 0 });
   const folder = await openFolder(source, engine.environment.request);
-  const read = await openCheckpointFiles(source.name, folder, source.file);
+  const read = await openCheckpointFiles(source.name, folder, source.file, shapesOf(inputs, engine.arrays));
   const { checkpoint } = read;
   const device = await engine.environment.device(wanted ?? (await bestDevice(engine, source)), source);
   throwIfCancelled(signal);
@@ -106,22 +126,89 @@ export async function open(
     onProgress({ stage, done, memory });
   };
   step('loading', 0.15);
-  const { opened, test } = await load(engine, checkpoint, { device, source, allowWrong, step });
-  const workbench = { ...read, opened, runner: opened.runner, source, close: () => opened.close() };
+  const loader = new Loader(engine, read, inputs);
+  const { loaded, test } = await load(engine, loader, { device, source, allowWrong, step });
   try {
     throwIfCancelled(signal);
+    const workbench = await loader.workbench(loaded, source);
     const summary = await summarise(workbench, memory, test);
     await engine.replace(workbench);
     return { ...summary, took: performance.now() - began };
   } catch (error) {
-    await opened.close();
+    await loaded.close();
     throw error;
   }
 }
 
+/** A model on a device with what makes its inputs. */
+interface Loaded {
+  readonly opened: OpenModel;
+  readonly book: InputBook;
+  readonly wanted: WantedInputs;
+  readonly embedder?: TokenEmbedder;
+  close(): Promise<void>;
+}
+
+/** Puts a checkpoint onto devices, with the graphs beside it that it needs. */
+class Loader {
+  readonly read: OpenCheckpoint;
+  private readonly engine: Engine;
+  private readonly inputs: PromptInputs;
+
+  constructor(engine: Engine, read: OpenCheckpoint, inputs: PromptInputs) {
+    this.engine = engine;
+    this.read = read;
+    this.inputs = inputs;
+  }
+
+  async onto(device: Device): Promise<Loaded> {
+    const { read, engine } = this;
+    const embedder = await openEmbedder(read.checkpoint, device);
+    try {
+      const wanted = await wantedInputs(read.checkpoint, embedder);
+      const book = new InputBook(read, device, wanted, engine.arrays, embedder);
+      const source = wanted.source ? (this.inputs.source ?? firstSource(read)) : undefined;
+      const encoded = await book.of({ ...this.inputs, ...(source !== undefined && { source }) });
+      const opened = await openModel(read.checkpoint, device, encoded.inputs, embedder);
+      const close = async (): Promise<void> => {
+        await opened.close();
+        await embedder?.release();
+      };
+      return { opened, book, wanted, embedder, close };
+    } catch (error) {
+      await embedder?.release();
+      throw error;
+    }
+  }
+
+  async workbench(loaded: Loaded, source: CheckpointSource): Promise<LoadedWorkbench> {
+    const { opened, book, wanted, embedder } = loaded;
+    const start = wanted.source ? await startTokens(this.read.folder) : undefined;
+    const { tokenizer } = this.read;
+    return {
+      ...this.read,
+      ...(start !== undefined && { tokenizer: startingWith(tokenizer, start), startIds: [start] }),
+      opened,
+      runner: withCurrentInputs(opened.runner, book),
+      source,
+      wanted,
+      book,
+      embedder,
+      patches: await findPatches(opened),
+      close: () => loaded.close(),
+    };
+  }
+}
+
+type LoadedWorkbench = EngineWorkbench & { readonly embedder?: TokenEmbedder };
+
+/** What an encoder reads until somebody writes a source. */
+const firstSource = ({ tokenizer }: OpenCheckpoint): string =>
+  tokenizer.kind === 'token-ids' ? '5 9 17 3' : 'The cat sat on the mat.';
+
 /** What is said of an open checkpoint. */
 async function summarise(
-  workbench: Workbench,
+  workbench: LoadedWorkbench,
   memory: MemoryEstimate,
   test: SelfTest | null,
 ): Promise<Omit<OpenSummary, 'took'>> {
@@ -145,10 +232,24 @@ async function summarise(
       bos,
     },
     context: checkpoint.anatomy.context ?? null,
+    wanted: workbench.wanted,
+    positions: opened.positions ?? null,
+    patches: workbench.patches ?? null,
+    imageToken:
+      workbench.embedder?.imageToken === undefined ? null : tokenizer.token(workbench.embedder.imageToken),
     notes: [...workbench.notes, ...(test ? testNotes(test, device.name) : [])],
     selfTest: test,
-    firstPrompts: await firstPrompts(workbench),
+    firstPrompts: await promptsToBeginWith(workbench),
   };
+}
+
+/** Prompts to begin with; a model that reads no text has one, which is its picture or sound. */
+async function promptsToBeginWith(workbench: EngineWorkbench): Promise<readonly FirstPrompt[]> {
+  const { opened, wanted, patches } = workbench;
+  if (opened.positions !== undefined)
+    return [{ text: '', label: patches ? 'picture' : 'input', answers: [], distractors: [] }];
+  const prompts = await firstPrompts(workbench);
+  return wanted.source ? prompts.map((prompt) => ({ ...prompt, source: firstSource(workbench) })) : prompts;
 }
 
 /** What a person is told of a self-test that did not go well. @param used the device that the model is on in the end */
@@ -179,10 +280,11 @@ interface LoadPlan {
 /** Loads onto the device; WebGPU is compared with the CPU, and left for it when it is wrong. */
 async function load(
   engine: Engine,
-  checkpoint: Checkpoint,
+  loader: Loader,
   { device, source, allowWrong, step }: LoadPlan,
-): Promise<{ opened: OpenModel; test: SelfTest | null }> {
-  if (device.kind !== 'webgpu') return { opened: await openModel(checkpoint, device), test: null };
+): Promise<{ loaded: Loaded; test: SelfTest | null }> {
+  const { checkpoint } = loader.read;
+  if (device.kind !== 'webgpu') return { loaded: await loader.onto(device), test: null };
   const reference = await referenceDevice(engine, source);
   const key = engine.testKey(checkpoint, device);
   const known = engine.selfTests.get(key);
@@ -191,21 +293,21 @@ async function load(
     return test;
   };
   if (known && !known.ok && !(allowWrong && known.verdict === 'differs'))
-    return { opened: await openModel(checkpoint, reference), test: known };
-  let opened: OpenModel | undefined;
+    return { loaded: await loader.onto(reference), test: known };
+  let loaded: Loaded | undefined;
   let test: SelfTest;
   try {
-    opened = await openModel(checkpoint, device);
+    loaded = await loader.onto(device);
     if (!known) step('comparing with the CPU', 0.6);
-    test = known ?? tested(await selfTest(opened, reference));
-    if (test.ok || allowWrong) return { opened, test };
-    await opened.close();
+    test = known ?? tested(await selfTest(loaded.opened, reference));
+    if (test.ok || allowWrong) return { loaded, test };
+    await loaded.close();
   } catch (error) {
-    await opened?.close();
+    await loaded?.close();
     test = tested(failedSelfTest(error, checkpoint, device, reference));
   }
   step('loading onto the CPU', 0.8);
-  return { opened: await openModel(checkpoint, reference), test };
+  return { loaded: await loader.onto(reference), test };
 }
 
 async function bestDevice(engine: Engine, source: CheckpointSource): Promise<DeviceKind> {
@@ -272,10 +374,16 @@ export async function tasks(
   };
 }
 
-/** A prompt as tokens. @throws HeadscopeError `prompt-too-long`, `unknown-token`, `bad-token-ids` */
-export function encode(engine: Engine, { text }: { readonly text: string }): Promise<EncodedPrompt> {
-  const { tokenizer } = engine.workbench();
-  return Promise.resolve().then(() => encodePrompt(tokenizer, text));
+/**
+ * A prompt as tokens, with what it brings.
+ * @throws HeadscopeError `prompt-too-long`, `unknown-token`, `bad-token-ids`, `no-array`, and what running an encoder throws
+ */
+export async function encode(
+  engine: Engine,
+  { text, inputs }: { readonly text: string; readonly inputs?: PromptInputs },
+): Promise<EncodedInputs> {
+  const { book, opened, patches } = engine.workbench();
+  return book.prompt(text, inputs, { positions: opened.positions, patches });
 }
 
 /** Token ids as tokens, and as the text they stand for. @throws HeadscopeError `bad-token` for an id outside the vocabulary */
@@ -294,16 +402,21 @@ export async function encodeIds(
   return Promise.resolve({ tokens: showTokens(tokenizer, ids), text: tokenizer.decode(ids) });
 }
 
+/** Ids that are searched where nothing says how many there are. */
+const MOST_IDS = 1_000_000;
+
 /** Tokens of the vocabulary whose text holds `query`, best matches first: exact, then at the beginning, then shortest. */
 export async function tokens(
   engine: Engine,
   { query, limit = 50 }: { readonly query: string; readonly limit?: number },
 ): Promise<{ tokens: ShownToken[]; total: number }> {
-  const { tokenizer } = engine.workbench();
+  const { tokenizer, runner } = engine.workbench();
+  // without a tokenizer and logits there may be any number of ids
+  const size = Math.min(tokenizer.vocabSize, runner.shape.vocab || MOST_IDS);
   const wanted = query.toLowerCase();
   const found: { id: number; text: string; rank: number }[] = [];
   if (wanted !== '')
-    for (let id = 0; id < tokenizer.vocabSize; id++) {
+    for (let id = 0; id < size; id++) {
       const text = tokenizer.token(id);
       const lower = text.toLowerCase();
       const at = lower.indexOf(wanted);

@@ -3,6 +3,7 @@ import { klDivergence, logitDifference } from '../../../analysis/circuits/metric
 import { attributeLogits } from '../../../analysis/lens/attribution.ts';
 import { profileHeads, type Profile } from '../../../analysis/profile/profile.ts';
 import { HeadscopeError } from '../../../errors.ts';
+import type { GivenInputs } from '../../../instrument/given.ts';
 import {
   headName,
   type Edit,
@@ -14,6 +15,7 @@ import {
 import { requireSingleToken } from '../../../text/prompt.ts';
 import { specialIds } from '../../special-ids.ts';
 import type { Engine } from '../engine.ts';
+import { withInputs } from '../input-book.ts';
 import { resolveEdits } from '../resolve-edits.ts';
 import type { CallContext } from '../rpc.ts';
 import type { RowProgress } from './run.ts';
@@ -58,10 +60,11 @@ export interface HeadAttribution {
 /** Direct logit attribution of the unedited model. @throws HeadscopeError `no-targets` without an answer, and as `attributeLogits` */
 export async function headAttribution(
   engine: Engine,
-  { ids, answers, distractors }: WhatIfQuestion,
+  { ids, inputs, answers, distractors }: WhatIfQuestion,
   { signal }: CallContext,
 ): Promise<HeadAttribution> {
-  const { runner, tokenizer } = engine.workbench();
+  const { tokenizer, book, ...workbench } = engine.workbench();
+  const runner = withInputs(workbench.runner, await book.given(inputs));
   if (answers.length === 0)
     throw new HeadscopeError(
       'no-targets',
@@ -113,7 +116,8 @@ export async function ablationEffects(
   question: AblationQuestion,
   context: CallContext<RowProgress>,
 ): Promise<AblationEffects> {
-  const { runner, tokenizer } = engine.workbench();
+  const { tokenizer, book, ...workbench } = engine.workbench();
+  const runner = withInputs(workbench.runner, await book.given(question.inputs));
   const { shape } = runner;
   if (shape.vocab === 0)
     throw new HeadscopeError(
@@ -130,11 +134,17 @@ export async function ablationEffects(
       'The effect on the logit difference needs an answer and a distractor. Write them beside the prompt, or choose KL divergence.',
     );
   const { signal } = context;
-  const edits = (await resolveEdits(runner, question.specs, question, { signal })).map(({ edit }) => edit);
+  const edits = (await resolveEdits(runner, question.specs, question, { signal, book })).map(
+    ({ edit }) => edit,
+  );
   const heads = shape.sites.flatMap((sites, layer) =>
     sites.includes('z') ? Array.from({ length: shape.heads[layer] }, (_, head) => ({ layer, head })) : [],
   );
-  const { editOf, replacement } = await ablation(runner, question, mode, heads, { signal });
+  const references = await Promise.all((question.referenceInputs ?? []).map((each) => book.given(each)));
+  const { editOf, replacement } = await ablation(runner, question, mode, heads, {
+    signal,
+    given: references,
+  });
   const rows = [
     { ids, edits },
     ...heads.map((head) => ({ ids, edits: [...edits.filter((edit) => !isZ(edit, head)), editOf(head)] })),
@@ -165,14 +175,17 @@ async function ablation(
   { ids, references }: WhatIfQuestion,
   mode: 'zero' | 'mean',
   heads: readonly HeadRef[],
-  options: RunOptions,
+  { given, ...options }: RunOptions & { readonly given: readonly (GivenInputs | undefined)[] },
 ): Promise<{ editOf: (head: HeadRef) => Edit; replacement: string }> {
   if (mode === 'zero') return { editOf: zeroAblation, replacement: 'zero' };
   const layers = [...new Set(heads.map(({ layer }) => layer))];
   const own = references.length === 0;
   const aligned = references.length > 1 && references.every(({ length }) => length === ids.length);
   const prompts = own ? [ids] : references;
-  const mean = await meanZ(runner, prompts, layers, aligned ? 'per-position' : 'over-positions', options);
+  const mean = await meanZ(runner, prompts, layers, aligned ? 'per-position' : 'over-positions', {
+    ...options,
+    ...(!own && { given }),
+  });
   const over = own ? 'this prompt' : `${prompts.length} other ${prompts.length === 1 ? 'prompt' : 'prompts'}`;
   return {
     editOf: (head) => meanAblation(runner, head, mean),

@@ -9,6 +9,7 @@ import { captureNpz, planCapture, type CapturePlan, type CaptureSettings } from 
 import type { EditSpec } from '../../session/schema.ts';
 import { areaMeans } from '../area-means.ts';
 import type { Engine } from '../engine.ts';
+import type { PromptInputs } from '../input-book.ts';
 import { resolveEdits, type EditContext, type ResolvedEdit } from '../resolve-edits.ts';
 import type { CallContext } from '../rpc.ts';
 
@@ -17,6 +18,8 @@ export interface RunRow {
   /** Special tokens included. */
   readonly ids: readonly number[];
   readonly edits?: readonly Edit[];
+  /** What the prompt brings besides its tokens. */
+  readonly inputs?: PromptInputs;
 }
 
 /** A token that may come next. */
@@ -116,18 +119,20 @@ export interface PatternArgs extends RunRow {
 
 async function layerValues(
   engine: Engine,
-  { ids, edits, layer, site = 'pattern', allowNoEffect = false }: PatternArgs,
+  { ids, edits, inputs, layer, site = 'pattern', allowNoEffect = false }: PatternArgs,
   signal: AbortSignal,
 ): Promise<FloatTensor> {
+  const { runner, book } = engine.workbench();
+  const given = await book.given(inputs);
   const [row] = await runAll(
-    engine.workbench().runner,
-    { rows: [{ ids, edits }], taps: [{ site, layers: [layer] }], logits: 'none', allowNoEffect },
+    runner,
+    { rows: [{ ids, edits, given }], taps: [{ site, layers: [layer] }], logits: 'none', allowNoEffect },
     { signal },
   );
   return row.tap(site, layer);
 }
 
-/** The attention of every head of one layer on a prompt, [heads, T, T]. @throws HeadscopeError `no-layer`, `no-site`, … */
+/** The attention of every head of one layer on a prompt, [heads, T, keys]; keys are the tokens, or a source's in cross-attention. @throws HeadscopeError `no-layer`, `no-site`, … */
 export function pattern(engine: Engine, args: PatternArgs, { signal }: CallContext): Promise<FloatTensor> {
   return layerValues(engine, args, signal);
 }
@@ -148,12 +153,14 @@ export async function thumbnails(
   {
     ids,
     edits,
+    inputs,
     size,
     allowNoEffect = false,
   }: RunRow & { readonly size: number; readonly allowNoEffect?: boolean },
   { signal, onProgress }: CallContext<RowProgress>,
 ): Promise<Thumbnails> {
-  const { runner } = engine.workbench();
+  const { runner, book } = engine.workbench();
+  const given = await book.given(inputs);
   const { layers: count, sites } = runner.shape;
   const side = Math.min(size, ids.length);
   if (!(size >= 1))
@@ -166,16 +173,22 @@ export async function thumbnails(
   for (const chunk of layerChunks(shown, bytes)) {
     const [row] = await runAll(
       runner,
-      { rows: [{ ids, edits }], taps: [{ site: 'pattern', layers: chunk }], logits: 'none', allowNoEffect },
+      {
+        rows: [{ ids, edits, given }],
+        taps: [{ site: 'pattern', layers: chunk }],
+        logits: 'none',
+        allowNoEffect,
+      },
       { signal },
     );
     for (const layer of chunk) {
       const { dims, data } = row.tap('pattern', layer);
-      const [heads, tokens] = dims;
+      const [heads, queries, keys] = dims;
+      const cells = queries * keys;
       const small = new Float32Array(heads * side * side);
       for (let head = 0; head < heads; head++)
         small.set(
-          areaMeans(data.subarray(head * tokens * tokens, (head + 1) * tokens * tokens), tokens, side),
+          areaMeans(data.subarray(head * cells, (head + 1) * cells), queries, keys, side),
           head * side * side,
         );
       layers[layer] = small;
@@ -230,5 +243,6 @@ export function resolve(
   { specs, ...context }: EditContext & { readonly specs: readonly EditSpec[] },
   { signal }: CallContext,
 ): Promise<ResolvedEdit[]> {
-  return resolveEdits(engine.workbench().runner, specs, context, { signal });
+  const { runner, book } = engine.workbench();
+  return resolveEdits(runner, specs, context, { signal, book });
 }

@@ -1,14 +1,18 @@
 import { findSinks, type SinkSettings, type SinksDocument } from '../../../analysis/sinks/find.ts';
 import { traceSinks, type SinkTrace } from '../../../analysis/sinks/trace.ts';
 import { HeadscopeError } from '../../../errors.ts';
-import { encodePrompt } from '../../../text/prompt.ts';
 import type { Engine } from '../engine.ts';
+import type { PromptInputs } from '../input-book.ts';
 import type { CallContext } from '../rpc.ts';
 
 export type { SinkTrace, SinksDocument };
 
 export interface SinksQuestion {
-  readonly prompts: readonly { readonly label: string; readonly text: string }[];
+  readonly prompts: readonly {
+    readonly label: string;
+    readonly text: string;
+    readonly inputs?: PromptInputs;
+  }[];
   readonly settings: SinkSettings;
 }
 
@@ -33,16 +37,21 @@ export async function sinks(
   { prompts, settings }: SinksQuestion,
   { signal, onProgress }: CallContext<{ readonly done: number; readonly total: number }>,
 ): Promise<SinksAnalysis> {
-  const { runner, tokenizer } = engine.workbench();
-  const encoded = prompts.map(({ label, text }) => {
-    const { ids, tokens, empty } = encodePrompt(tokenizer, text);
-    if (empty)
-      throw new HeadscopeError(
-        'empty-prompt',
-        `The prompt “${label}” is empty; type some text or remove it.`,
-      );
-    return { ids, tokens: tokens.map((token) => token.text) };
-  });
+  const { runner, book, opened, patches } = engine.workbench();
+  const encoded = await Promise.all(
+    prompts.map(async ({ label, text, inputs }) => {
+      const { ids, tokens, empty } = await book.prompt(text, inputs, {
+        positions: opened.positions,
+        patches,
+      });
+      if (empty)
+        throw new HeadscopeError(
+          'empty-prompt',
+          `The prompt “${label}” is empty; type some text or remove it.`,
+        );
+      return { ids, tokens: tokens.map((token) => token.text), given: await book.given(inputs) };
+    }),
+  );
   const detailed = Math.min(MOST_DETAILED, prompts.length);
   const total = 2 * prompts.length + detailed;
   const document = await findSinks(runner, encoded, settings, {
@@ -52,13 +61,13 @@ export async function sinks(
   const kept = document.prompts.slice(0, detailed);
   const traces = await traceSinks(
     runner,
-    kept.map((prompt, i) => ({ ids: encoded[i].ids, sinks: prompt.sinks })),
+    kept.map((prompt, i) => ({ ...encoded[i], sinks: prompt.sinks })),
     document.sinkDims,
     { signal, onProgress: (done) => onProgress({ done: 2 * prompts.length + done, total }) },
   );
   return {
     document: { ...document, prompts: kept },
-    details: traces.map((trace, i) => ({ ...prompts[i], trace })),
+    details: traces.map((trace, i) => ({ label: prompts[i].label, text: prompts[i].text, trace })),
     total: prompts.length,
   };
 }

@@ -23,6 +23,10 @@ export interface WhatIfQuestion {
   readonly specs: readonly EditSpec[];
   readonly prompts: EditContext['prompts'];
   readonly references: EditContext['references'];
+  /** What the prompt and the others bring besides their tokens. */
+  readonly inputs?: EditContext['inputs'];
+  readonly promptInputs?: EditContext['promptInputs'];
+  readonly referenceInputs?: EditContext['referenceInputs'];
   readonly focus?: readonly [TokenPos, TokenPos];
   /** Right and wrong next tokens, each one token, as text. */
   readonly answers: readonly string[];
@@ -66,18 +70,22 @@ export async function whatIf(
   { signal }: CallContext,
 ): Promise<WhatIf> {
   const workbench = engine.workbench();
-  const { runner, tokenizer } = workbench;
+  const { runner, tokenizer, book } = workbench;
   const { ids, specs } = question;
+  const given = await book.given(question.inputs);
   const tokenIds = (texts: readonly string[]): number[] =>
     runner.shape.vocab ? texts.map((text) => requireSingleToken(tokenizer, text)) : [];
   const targets = { answers: tokenIds(question.answers), distractors: tokenIds(question.distractors) };
-  const resolved = await resolveEdits(runner, specs, question, { signal });
+  const resolved = await resolveEdits(runner, specs, question, { signal, book });
   const edits = resolved.map(({ edit }) => edit);
   const kept = baselines.get(workbench) ?? new Map<string, Outcome>();
   baselines.set(workbench, kept);
-  const key = JSON.stringify([ids, targets]);
+  const key = JSON.stringify([ids, targets, question.inputs ?? null]);
   let baseline = kept.get(key);
-  const rows: Row[] = [...(baseline ? [] : [{ ids }]), ...(edits.length ? [{ ids, edits }] : [])];
+  const rows: Row[] = [
+    ...(baseline ? [] : [{ ids, given }]),
+    ...(edits.length ? [{ ids, edits, given }] : []),
+  ];
   const results = rows.length ? await runPrompts(runner, rows, signal) : [];
   if (!baseline) {
     baseline = outcomeOf(runner, tokenizer, results[0], targets);
@@ -143,7 +151,7 @@ export interface PatternQuestion extends WhatIfQuestion {
 }
 
 /**
- * A head's (or a layer's) attention on a prompt with the session's edits: [heads, T, T], or [T, T] of one head.
+ * A head's (or a layer's) attention on a prompt with the session's edits: [heads, T, keys], or [T, keys] of one head.
  * @throws HeadscopeError what `resolveEdits` and `Runner.run` throw
  */
 export async function editedPattern(
@@ -151,11 +159,11 @@ export async function editedPattern(
   question: PatternQuestion,
   context: CallContext,
 ): Promise<FloatTensor> {
-  const { runner } = engine.workbench();
-  const { ids, layer, head } = question;
-  const resolved = await resolveEdits(runner, question.specs, question, { signal: context.signal });
+  const { runner, book } = engine.workbench();
+  const { ids, inputs, layer, head } = question;
+  const resolved = await resolveEdits(runner, question.specs, question, { signal: context.signal, book });
   const edits = resolved.map(({ edit }) => edit);
-  const whole = await pattern(engine, { ids, edits, layer, allowNoEffect: true }, context);
+  const whole = await pattern(engine, { ids, inputs, edits, layer, allowNoEffect: true }, context);
   if (head === undefined) return whole;
   const [, queries, keys] = whole.dims;
   return {
