@@ -31,6 +31,8 @@ const FIELDS = {
   permutations: 'Permutations',
   verifyPairs: 'Pairs (0: all)',
 } as const;
+/** Machines that are busy with other work. */
+const LONG = 300_000;
 const PAIRS = 10;
 /** The span holds what the last token looks at; with ρ = 1 even heads that look at its sinks are treated. */
 const FOCUS = [8, 18] as const;
@@ -53,7 +55,7 @@ beforeAll(async () => {
   circuit = (await runCircuit(reference, prompts, { ...SEARCH, verify: true })).document;
   app = await openApp();
   await app.openSample('induction-2l', 'webgpu');
-}, 240_000);
+}, LONG);
 afterAll(async () => {
   await reference.close();
   await rm(folder, { recursive: true });
@@ -101,7 +103,7 @@ async function ranking(page: Page): Promise<Map<string, Record<string, string>>>
   return new Map(rows.map((cells) => [cells[0][1], Object.fromEntries(cells) as Record<string, string>]));
 }
 
-it('ablates and patches every head of a task as the CPU does', { timeout: 240_000 }, async () => {
+it('ablates and patches every head of a task as the CPU does', { timeout: LONG }, async () => {
   const { page } = app;
   await page.keyboard.press('Control+4');
   await page.getByTestId('task-accuracy').waitFor();
@@ -113,7 +115,7 @@ it('ablates and patches every head of a task as the CPU does', { timeout: 240_00
     await field.blur();
   }
   await page.getByRole('button', { name: 'Find the circuit' }).click();
-  await page.getByTestId('circuit-result').waitFor({ timeout: 200_000 });
+  await page.getByTestId('circuit-result').waitFor({ timeout: LONG });
   await app.settled();
   const rows = await ranking(page);
   expect(rows.size).toBe(16);
@@ -204,14 +206,14 @@ it('redistributes attention as the CPU does', async () => {
   await expectPredictions(page, edited);
 });
 
-it('searches the heads worth calibrating as the CPU does', { timeout: 120_000 }, async () => {
+it('searches the heads worth calibrating as the CPU does', { timeout: LONG }, async () => {
   const { page } = app;
   const panel = page.getByRole('region', { name: 'Which heads are worth calibrating?' });
   await panel.getByLabel(/^Prompt set/).selectOption({ label: `ten (${PAIRS} prompts, own)` });
   await panel.getByLabel(/^Improve/).selectOption('logprob');
   await panel.getByLabel(/^Keep/).selectOption('gain');
   await panel.getByRole('button', { name: 'Search heads' }).click();
-  await page.getByTestId('search-kept').waitFor({ timeout: 100_000 });
+  await page.getByTestId('search-kept').waitFor({ timeout: LONG });
   const expected = await searchAct(reference.opened.runner, labelledPrompts(prompts), {
     metric: 'logprob',
     keep: 'gain',
@@ -228,7 +230,7 @@ it('searches the heads worth calibrating as the CPU does', { timeout: 120_000 },
   expect(number(gain)).toBeCloseTo(expected.heldOut.gain, 4);
 });
 
-it('is the same again from its session file, in another window', { timeout: 120_000 }, async () => {
+it('is the same again from its session file, in another window', { timeout: LONG }, async () => {
   const { page, context } = app;
   const shown = async (from: Page) => {
     await from.keyboard.press('Control+4');
