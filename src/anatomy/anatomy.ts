@@ -104,6 +104,8 @@ export type InputRole =
       readonly type: number;
       /** Set when it is the same for all prompts: its rank, of [tokens] or [1, tokens]; otherwise it is [batch, tokens]. */
       readonly shared?: 1 | 2;
+      /** Of token ids: how many the stored table has that they look up; logits may be padded to more. */
+      readonly words?: number;
     }
   | {
       readonly role: 'past';

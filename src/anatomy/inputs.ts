@@ -70,7 +70,7 @@ export function readInputs(index: GraphIndex): InputRole[] {
   const wordTables = new Set(tokens ? uses.get(tokens.name)!.tables.map((table) => table.name) : []);
   return open.map((input): InputRole => {
     const base = { name: input.name, type: input.elemType };
-    if (input === tokens) return { role: 'tokens', ...base };
+    if (input === tokens) return { role: 'tokens', ...base, words: rows(uses.get(input.name)!) };
     const ofSource = input.dims?.some((dim) => typeof dim === 'string' && axes.source.has(dim)) ?? false;
     const use = uses.get(input.name);
     if (use && !ofSource) {

@@ -1,6 +1,7 @@
 import { HeadscopeError } from '../errors.ts';
 import type { Model, Node } from '../onnx/model.ts';
 import type { ByteSource } from '../onnx/source.ts';
+import { subgraphs } from '../onnx/walk.ts';
 import type { Anatomy, Block, FixedSizes, InputRole, Unrecognised } from './anatomy.ts';
 import { Shapes } from './axes.ts';
 import { readContext } from './context.ts';
@@ -141,7 +142,7 @@ function notLookedInto(model: Model, fused: readonly FusedNode[]): Unrecognised[
             .join(': '),
         },
       ];
-    if (/^(If|Loop|Scan)$/.test(node.opType))
+    if (subgraphs(node).length > 0)
       return [
         {
           what: `the control flow operator ${node.opType}`,

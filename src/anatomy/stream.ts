@@ -53,7 +53,7 @@ export class StreamReader {
     const first = this.addition(written, true);
     if (!first) return { why: 'what the block writes is not added to a residual stream' };
     const fed = (value: string): string | undefined =>
-      [value, this.unscaled(value)].find((x) => index.dependsOn(reads, x));
+      [value, this.bare(value), index.source(this.bare(value))].find((x) => index.dependsOn(reads, x));
     let sum = first.sum;
     let pre = fed(first.other);
     let branch: string | undefined;
@@ -168,12 +168,17 @@ export class StreamReader {
     return undefined;
   }
 
-  /** The value before constant factors: some streams are scaled before a block is added to them. */
-  private unscaled(value: string): string {
-    const node = this.index.producer(value);
-    if (node?.opType !== 'Mul') return value;
-    const varying = node.inputs.filter((input) => !this.index.isConstant(input));
-    return varying.length === 1 ? varying[0] : value;
+  /** The value before constant factors and biases: some streams are scaled, or given a block's bias, before the block is added to them. */
+  private bare(value: string): string {
+    let at = value;
+    for (let step = 0; step < 4; step++) {
+      const node = this.index.producer(at);
+      if (node?.opType !== 'Mul' && node?.opType !== 'Add') break;
+      const varying = node.inputs.filter((input) => !this.index.isConstant(input));
+      if (varying.length !== 1) break;
+      at = varying[0];
+    }
+    return at;
   }
 
   /**

@@ -2,14 +2,16 @@ import type { Anatomy } from '../anatomy/anatomy.ts';
 import { convolvedSizes } from '../anatomy/convolved-inputs.ts';
 import { GraphIndex } from '../anatomy/graph-index.ts';
 import { joinSoftmax } from '../anatomy/join-softmax.ts';
+import { nodeName } from '../anatomy/operators.ts';
 import { readAnatomy } from '../anatomy/read-anatomy.ts';
 import { unfuse } from '../anatomy/unfuse/unfuse.ts';
 import { HeadscopeError } from '../errors.ts';
 import { checkModel } from '../onnx/check.ts';
 import { resolveExternalData } from '../onnx/external.ts';
+import { generatingDecoder } from '../onnx/generation.ts';
 import { hoistLargeConstants } from '../onnx/hoist.ts';
 import { inlineFunctions } from '../onnx/inline-functions.ts';
-import type { Model } from '../onnx/model.ts';
+import type { Model, Node } from '../onnx/model.ts';
 import { readModel } from '../onnx/read.ts';
 import type { ByteSource, CheckpointFiles } from '../onnx/source.ts';
 
@@ -91,6 +93,19 @@ function withoutCalls(model: Model): Model {
   return inlined;
 }
 
+/** Says that the file does more than what was opened of it. */
+const ofDecoder = (anatomy: Anatomy, node: Node): Anatomy => ({
+  ...anatomy,
+  unrecognised: [
+    {
+      what: `the operator ${node.opType}, which writes texts`,
+      where: nodeName(node),
+      why: 'the decoder in it is opened, as a model of its own; how it chooses what to write is not',
+    },
+    ...anatomy.unrecognised,
+  ],
+});
+
 /**
  * Reads a checkpoint's graph, checks it and finds its heads. Reads a few hundred kB, whatever the size of the weights.
  *
@@ -107,12 +122,15 @@ export async function readCheckpoint(
   const read = await readModel(source);
   hoistLargeConstants(read);
   checkModel(read);
-  const original = Object.keys(shapes).length ? withShapes(read, shapes) : read;
+  const generation = generatingDecoder(read);
+  const decoder = generation?.model ?? read;
+  const original = Object.keys(shapes).length ? withShapes(decoder, shapes) : decoder;
   const external = await resolveExternalData(original, files);
   const sources = new Map([[source.name, source], ...external]);
   const { model: parts, nodes } = unfuse(withoutCalls(original));
   const model = joinSoftmax(parts);
-  const anatomy = await readAnatomy(model, sources, nodes);
+  const found = await readAnatomy(model, sources, nodes);
+  const anatomy = generation ? ofDecoder(found, generation.node) : found;
   let parameters = 0;
   for (const tensor of original.graph.initializers.values())
     parameters += tensor.dims.reduce((product, dim) => product * dim, 1);

@@ -111,7 +111,8 @@ export function shapeOf(anatomy: Anatomy, given: GivenInputs = {}): ModelShape {
 
 /** Token ids that exist in any vocabulary, for first runs. */
 export function sampleIds(anatomy: Anatomy, given: GivenInputs = {}): number[] {
-  const vocab = anatomy.unembedding?.vocab ?? 100;
+  const words = anatomy.inputs.flatMap((input) => ('words' in input && input.words ? [input.words] : []));
+  const vocab = Math.min(anatomy.unembedding?.vocab ?? 100, ...words);
   const length =
     givenLength(anatomy, given, 'tokens') ?? anatomy.fixed?.tokens ?? Math.min(12, anatomy.context ?? 12);
   return Array.from({ length }, (_, i) => Math.floor(((i + 1) * 7919) % vocab));

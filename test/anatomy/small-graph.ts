@@ -35,11 +35,27 @@ export function split(g: GraphBuilder, x: string, heads: number, width: number):
   return g.op('Transpose', [g.op('Reshape', [x, g.ints(0, -1, heads, width)])], { perm: [0, 2, 1, 3] });
 }
 
-/** Attention of plain operators from `x` to `to`, with a residual connection. `mask` is added to the scores. */
+/**
+ * Attention of plain operators from `x` to `to`, with a residual connection.
+ * @param mask is added to the scores
+ * @param add how what the block writes is added to the stream
+ */
 export function attend(
   g: GraphBuilder,
   x: string,
-  { to = x, heads = 2, width = 4, mask }: { to?: string; heads?: number; width?: number; mask?: string } = {},
+  {
+    to = x,
+    heads = 2,
+    width = 4,
+    mask,
+    add = (stream, written) => g.op('Add', [stream, written]),
+  }: {
+    to?: string;
+    heads?: number;
+    width?: number;
+    mask?: string;
+    add?: (stream: string, written: string) => string;
+  } = {},
 ): Block & { readonly x: string } {
   const all = heads * width;
   const linear = (value: string): string =>
@@ -51,7 +67,7 @@ export function attend(
   const pattern = g.op('Softmax', [scores], { axis: 3 });
   const z = g.op('MatMul', [pattern, v]);
   const joined = g.op('Reshape', [g.op('Transpose', [z], { perm: [0, 2, 1, 3] }), g.ints(0, -1, all)]);
-  return { pattern, z, x: g.op('Add', [x, linear(joined)]) };
+  return { pattern, z, x: add(x, linear(joined)) };
 }
 
 /**
