@@ -72,13 +72,14 @@ export function readInputs(index: GraphIndex): InputRole[] {
     const base = { name: input.name, type: input.elemType };
     if (input === tokens) return { role: 'tokens', ...base, words: rows(uses.get(input.name)!) };
     const ofSource = input.dims?.some((dim) => typeof dim === 'string' && axes.source.has(dim)) ?? false;
-    const use = uses.get(input.name);
+    const use = ofAll(input, axes) ? undefined : uses.get(input.name);
     if (use && !ofSource) {
       const second = use.tables.some((table) => wordTables.has(table.name)); // a second text, for an encoder
       const role = second ? undefined : integerRole(input, use);
       const shared = role === 'positions' ? sharedRank(input, axes) : undefined;
       if (role) return { role, ...base, ...(shared ? { shared } : {}) };
-    } else if (!ofSource && input.dims?.length === 2 && isFloatMask(input)) return { role: 'mask', ...base };
+    } else if (!ofSource && input.dims?.length === 2 && isFloatMask(input) && !ofAll(input, axes))
+      return { role: 'mask', ...base };
     const past = ofSource ? undefined : pastDims(index, input, axes);
     if (past) return { role: 'past', ...base, dims: past };
     if (countsLogits(input) || (input.elemType === DataType.bool && (input.dims?.length ?? 0) <= 1)) {
@@ -91,6 +92,18 @@ export function readInputs(index: GraphIndex): InputRole[] {
     const measures = (tokens ? undefined : convolvedSizes(index, input)?.sizes) ?? measuresOf(input, axes);
     return { role: 'unknown', ...base, dims: input.dims, measures };
   });
+}
+
+/** True for a table that is not of so many rows as there are prompts: of queries and keys, for instance. */
+function ofAll({ dims }: ValueInfo, { batch, tokens }: AxisNames): boolean {
+  const first = dims?.length === 2 ? dims[0] : undefined;
+  return (
+    typeof first === 'number' &&
+    typeof batch === 'number' &&
+    first !== 1 &&
+    first !== batch &&
+    tokens !== undefined
+  );
 }
 
 /** The rank of an input that is the same for all prompts: [tokens], or [1, tokens] beside token ids of any number of prompts. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { GraphBuilder } from '../../src/onnx/build.ts';
+import type { Model } from '../../src/onnx/model.ts';
 import { attend, openedAndCompared, randomFloats, split, stored } from './small-graph.ts';
 
 /* Files that read hidden states instead of tokens, exported for one size only. */
@@ -74,6 +75,45 @@ describe('hidden states of one size', () => {
     expect(anatomy.inputs.map(({ role }) => role)).toEqual(['unknown', 'unknown', 'unknown']);
     expect(anatomy.blocks).toMatchObject([{ heads: 2, keys: 8 }]);
     expect(error).toBeLessThan(1e-6);
+  });
+});
+
+describe('a mask of queries and keys', () => {
+  it('is not taken for one of prompts and tokens where their numbers tell', async () => {
+    for (const type of ['float32', 'int32'] as const) {
+      const g = new GraphBuilder({ opset: 23 });
+      const [q, k, v] = ['q', 'k', 'v'].map((name) => g.input(name, 'float32', [1, 2, 5, 4]));
+      const mask = g.input('mask', type, [5, 5]);
+      g.output(g.op('Attention', [q, k, v, mask]), 'float32', [1, 2, 5, 4], 'out');
+      const plain = new GraphBuilder({ opset: 23 });
+      for (const { name, raw, elemType, dims } of g.graph.inputs)
+        plain.graph.inputs.push({ name, raw, elemType, dims });
+      const scores = plain.op('MatMul', [q, plain.op('Transpose', [k], { perm: [0, 1, 3, 2] })]);
+      const added = plain.op('Cast', [mask], { to: 1 });
+      const masked = plain.op('Add', [plain.op('Mul', [scores, plain.float(0.5)]), added]);
+      const pattern = plain.op('Softmax', [masked], { axis: -1 });
+      const z = plain.op('MatMul', [pattern, v]);
+      plain.output(z, 'float32', [1, 2, 5, 4], 'out');
+      const numbers = Array.from({ length: 25 }, (_, i) => (i % 3) - 1);
+      const given = {
+        ...Object.fromEntries([q, k, v].map((name) => [name, tensor(1, 2, 5, 4)])),
+        mask:
+          type === 'int32'
+            ? { type, dims: [5, 5], data: Int32Array.from(numbers) }
+            : { type, dims: [5, 5], data: Float32Array.from(numbers) },
+      };
+      const ids = Array<number>(5).fill(0);
+      const newest = (model: Model): Model => ({ ...model, irVersion: 10 });
+      const reference = newest(plain.model());
+      const { anatomy, error } = await openedAndCompared(newest(g.model()), [{ pattern, z }], {
+        ids,
+        given,
+        reference,
+      });
+      expect(anatomy.inputs.map(({ role }) => role)).toEqual(Array(4).fill('unknown'));
+      expect(anatomy.blocks).toMatchObject([{ heads: 2, headDim: 4 }]);
+      expect(error, type).toBeLessThan(1e-6);
+    }
   });
 });
 

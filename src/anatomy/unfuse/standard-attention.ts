@@ -68,6 +68,7 @@ function maskAsBias({ g, known }: RuleContext, mask: string, type: number, keys:
   const dims = given?.dims;
   if (!dims || dims.length < 2 || (dims.at(-1) !== keys && dims.at(-1) !== 1))
     return `a mask of ${dims ? `[${dims.join(', ')}]` : 'unknown shape'} for ${keys} keys is not understood`;
-  if (given.type !== DataType.bool) return [mask];
+  if (given.type === type) return [mask];
+  if (given.type !== DataType.bool) return [g.op('Cast', [mask], { to: type })];
   return [g.op('Where', [mask, numberAs(g, 0, type), numberAs(g, lowest(type), type)])];
 }

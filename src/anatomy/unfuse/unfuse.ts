@@ -3,7 +3,7 @@ import { GraphBuilder } from '../../onnx/build.ts';
 import { Inference, knownConstants, knownTensor, type Known } from '../../onnx/infer.ts';
 import type { Model, Node } from '../../onnx/model.ts';
 import { GraphIndex } from '../graph-index.ts';
-import { readInputs } from '../inputs.ts';
+import { readFixedSizes, readInputs } from '../inputs.ts';
 import { nodeName } from '../operators.ts';
 import { sampleInputs } from '../sample-inputs.ts';
 import { RULES } from './rules.ts';
@@ -51,10 +51,12 @@ export function unfuse(model: Model, rules: readonly Rule[] = RULES): Unfused {
   if (!model.graph.nodes.some(ruleOf)) return { model, nodes: [] };
 
   const opset = model.opsets.get('') ?? 1;
-  const inputs = readInputs(new GraphIndex(model));
+  const index = new GraphIndex(model);
+  const inputs = readInputs(index);
+  const fixed = readFixedSizes(index, inputs);
   const constants = knownConstants(model);
   const runs = SIZES.map(
-    (sizes) => new Inference(opset, new Map([...constants, ...sampleInputs(inputs, sizes)])),
+    (sizes) => new Inference(opset, new Map([...constants, ...sampleInputs(inputs, { ...sizes, ...fixed })])),
   );
   const known = runs.map((run) => run.known);
   const taken = valueNames(model);
