@@ -248,6 +248,7 @@ it('is the same again from its session file, in another window', { timeout: LONG
   const { logits: wanted, ...before } = await shown(page);
   await currentSession();
   const fresh = await context.newPage();
+  fresh.setDefaultTimeout(LONG);
   fresh.on('pageerror', (error) => app.troubles.push(`page error: ${error.message}`));
   await fresh.goto(app.url);
   await fresh.locator('[data-sample]').first().waitFor();
