@@ -12,6 +12,7 @@ import { generatingDecoder } from '../onnx/generation.ts';
 import { hoistLargeConstants } from '../onnx/hoist.ts';
 import { inlineFunctions } from '../onnx/inline-functions.ts';
 import type { Model, Node } from '../onnx/model.ts';
+import { raiseOpset } from '../onnx/raise-opset.ts';
 import { readModel } from '../onnx/read.ts';
 import type { ByteSource, CheckpointFiles } from '../onnx/source.ts';
 
@@ -127,7 +128,7 @@ export async function readCheckpoint(
   const original = Object.keys(shapes).length ? withShapes(decoder, shapes) : decoder;
   const external = await resolveExternalData(original, files);
   const sources = new Map([[source.name, source], ...external]);
-  const { model: parts, nodes } = unfuse(withoutCalls(original));
+  const { model: parts, nodes } = unfuse(raiseOpset(withoutCalls(original)));
   const model = joinSoftmax(parts);
   const found = await readAnatomy(model, sources, nodes);
   const anatomy = generation ? ofDecoder(found, generation.node) : found;
