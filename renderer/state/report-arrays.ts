@@ -8,7 +8,7 @@ const listOf = (text: string): number[] | undefined => (text.trim() === '' ? und
 /** The capture that was chosen, of all prompts of the panel. @throws HeadscopeError `bad-option` for a list that is none */
 export async function captureArgs(workbench: WorkbenchState, choice: ArrayChoice): Promise<CaptureArgs> {
   const { runs, session } = workbench;
-  const encoded = await Promise.all(session.prompts.map(({ text }) => runs.encoding(text)));
+  const encoded = await Promise.all(session.prompts.map((prompt) => runs.encoding(prompt)));
   const [layers, heads] = [listOf(choice.layers), listOf(choice.heads)];
   return {
     rows: encoded.filter(({ empty }) => !empty).map(({ ids }) => ({ ids })),

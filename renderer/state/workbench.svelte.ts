@@ -9,6 +9,7 @@ import {
 } from '../../src/workbench/session/schema.ts';
 import type { EngineClient } from '../engine/client.ts';
 import type { Shell } from '../shell/shell.ts';
+import { missingInputs, sendKept, sharedInputs } from './given-inputs.ts';
 import { isCancelled, Jobs } from './jobs.svelte.ts';
 import { PromptRuns } from './prompt-runs.svelte.ts';
 import { forgetSaved } from './session-saving.svelte.ts';
@@ -47,6 +48,8 @@ export class WorkbenchState {
   redoLabel = $state<string | undefined>(undefined);
   /** Why the engine is gone, while the open checkpoint cannot be asked anything. */
   stopped = $state.raw<HeadscopeError | null>(null);
+  /** Whose inputs are asked for: those of one prompt, or of all (null); undefined while nothing is asked. */
+  asking = $state.raw<string | null | undefined>(undefined);
   /** What of the interface is open on top: the palette, the list of shortcuts. */
   overlay = $state<'palette' | 'shortcuts' | null>(null);
   private readonly history = new History<SessionDocument>();
@@ -138,8 +141,10 @@ export class WorkbenchState {
   async open(source: CheckpointSource, session?: SessionDocument): Promise<boolean> {
     const before = this.checkpoint;
     try {
-      const summary = await this.load(source, session?.device ?? this.session.device ?? undefined);
+      const device = session?.device ?? this.session.device ?? undefined;
+      const summary = await this.load(source, device, session);
       this.begin(session ?? this.fresh(source, summary), source, summary);
+      this.ask();
       return true;
     } catch (error) {
       if (before === null || !isCancelled(error)) throw error;
@@ -147,14 +152,33 @@ export class WorkbenchState {
     }
   }
 
+  /** Asks for inputs nobody can guess: once, and again only for what is missing. */
+  private ask(): void {
+    const { wanted, positions } = this.checkpoint!;
+    const first = positions !== null && wanted.inputs.length > 0 && !this.session.inputs.asked;
+    this.asking = first || missingInputs(this.session, wanted.inputs).length > 0 ? null : undefined;
+  }
+
   /** Has the engine open a checkpoint, with its progress shown. */
-  private async load(source: CheckpointSource, device: SessionDevice | undefined): Promise<OpenSummary> {
+  private async load(
+    source: CheckpointSource,
+    device: SessionDevice | undefined,
+    session?: SessionDocument,
+  ): Promise<OpenSummary> {
     this.opening = { name: source.name, stage: 'reading' };
     try {
+      const missing = session ? await sendKept(this.engine, session) : [];
+      if (missing.length)
+        this.notify('warning', `Choose again what the session could not keep: ${missing.join(', ')}.`);
+      const prompt = session?.prompts.find(({ id }) => id === session.active);
+      const inputs = session && {
+        arrays: { ...sharedInputs(session), ...prompt?.inputs },
+        ...(prompt?.source?.trim() && { source: prompt.source }),
+      };
       const summary = await this.jobs.run(`Opening ${source.name}`, (job) =>
         this.engine.call(
           'open',
-          { source, device },
+          { source, device, inputs },
           {
             signal: job.signal,
             onProgress: ({ stage, done }) => {
@@ -187,12 +211,13 @@ export class WorkbenchState {
     return {
       ...empty,
       checkpoint: this.identity(source, summary),
-      prompts: summary.firstPrompts.map(({ text, label, answers, distractors }, i) => ({
+      prompts: summary.firstPrompts.map(({ text, label, answers, distractors, source: read }, i) => ({
         id: `p${i + 1}`,
         text,
         label,
         answers: [...answers],
         distractors: [...distractors],
+        ...(read !== undefined && { source: read }),
       })),
       active: summary.firstPrompts.length ? 'p1' : null,
       compare: summary.firstPrompts.length > 1 ? 'p2' : null,
@@ -219,6 +244,7 @@ export class WorkbenchState {
     this.checkpoint = null;
     this.source = null;
     this.stopped = null;
+    this.asking = undefined;
     this.session = emptySession();
     this.history.clear();
     this.noteHistory();
@@ -229,7 +255,7 @@ export class WorkbenchState {
   /** Puts the open checkpoint onto another device; the session goes on, steps and all. */
   async useDevice(device: SessionDevice): Promise<void> {
     if (!this.source) throw new HeadscopeError('no-checkpoint', 'Open a checkpoint first.');
-    const summary = await this.load(this.source, device);
+    const summary = await this.load(this.source, device, this.session);
     this.session = { ...this.session, device: summary.device.kind };
     this.runs.forget();
   }

@@ -53,6 +53,7 @@ const GENERATED = 32;
 export function generatedTasks(workbench: Workbench, seed: number): { tasks: Task[]; problems: string[] } {
   const tasks: Task[] = [];
   const problems: string[] = [];
+  if (workbench.opened.positions !== undefined) return { tasks, problems }; // it reads no text
   for (const kind of taskKinds) {
     try {
       const items: PromptItem[] = generateTask(kind, workbench.tokenizer, GENERATED, seed);

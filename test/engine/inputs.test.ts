@@ -64,6 +64,8 @@ describe('a vision transformer', () => {
     expect(summary.positions).toBe(10);
     expect(summary.patches).toEqual({ input: 'pixel_values', columns: 3, rows: 3, first: 1 });
     expect(summary.firstPrompts).toHaveLength(1);
+    expect(summary.notes).toEqual([]);
+    expect(await joined.client.call('tasks', {})).toEqual({ tasks: [], problems: [] });
     const { tokens } = await joined.client.call('encode', { text: '' });
     expect(tokens.map(({ text }) => text)).toEqual([
       'class',

@@ -29,8 +29,23 @@ export const whole: SessionDocument = {
       answers: [' Mary'],
       distractors: [' John'],
       focus: [1, 3],
+      source: 'Was Maria?',
+      inputs: { pixel_values: 'aa' },
     },
   ],
+  inputs: {
+    arrays: [
+      { id: 'aa', file: 'cat.png', content: { kind: 'picture', width: 1, height: 1, rgb: 'AQID' } },
+      {
+        id: 'bb',
+        file: 'mel.npy',
+        content: { kind: 'array', type: 'float32', dims: [1], bytes: 'AACAPw==' },
+      },
+      { id: 'cc', file: 'big.npy', content: { kind: 'elsewhere', type: 'float32', dims: [1, 9] } },
+    ],
+    given: { input_features: 'bb' },
+    asked: true,
+  },
   active: 'p1',
   sets: [{ id: 's1', name: 'own', origin: 'own', items: [{ prompt: 'a', answer: ' b' }] }],
   edits: [

@@ -1,6 +1,8 @@
 import { headName, type HeadRef } from '../../../src/instrument/runner.ts';
 import type { WhatIfQuestion } from '../../../src/workbench/engine/commands/what-if.ts';
 import type { ShownToken } from '../../../src/text/prompt.ts';
+import type { PatchGrid } from '../../../src/workbench/patches.ts';
+import type { Pixels } from '../../../src/workbench/picture-settings.ts';
 import type { HeadPattern } from './patterns.ts';
 
 /** What the open pattern is shown beside. */
@@ -15,7 +17,17 @@ export interface Side {
   readonly promptId: string;
   readonly question: WhatIfQuestion;
   readonly tokens: readonly ShownToken[];
+  /** Of a cross-attention block: the tokens of the source. */
+  readonly keyTokens?: readonly ShownToken[];
+  /** Where a picture's patches are among the tokens, and how it looks. */
+  readonly picture?: SeenPicture;
   readonly edited: boolean;
+}
+
+/** A picture that a prompt brings, and its patches among the tokens. */
+export interface SeenPicture {
+  readonly grid: Pick<PatchGrid, 'columns' | 'rows' | 'first'>;
+  readonly pixels: Pixels | null;
 }
 
 export interface LoadedSide {

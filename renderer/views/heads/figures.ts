@@ -9,13 +9,14 @@ import type { Metric } from './metrics.ts';
 /** A pattern as a figure of the report. @throws HeadscopeError `bad-figure` */
 export function patternFigure({ side, pattern }: LoadedSide, causal: boolean): Figure {
   const names = side.tokens.map(({ text }) => text);
+  const keyNames = side.keyTokens?.map(({ text }) => text) ?? names;
   const square = causal && pattern.queries === pattern.keys;
   return heatmap({
-    id: `pattern-${headName(side.head)}${side.edited ? '-edited' : ''}`,
+    id: `pattern-${headName(side.head).toLowerCase()}${side.edited ? '-edited' : ''}`,
     title: `Pattern of ${side.title}`,
     caption: 'Each row is a query and sums to 1; the columns are the keys it attends to.',
     rows: { label: 'Query', names, tokens: true },
-    columns: { label: 'Key', names, tokens: true },
+    columns: { label: 'Key', names: keyNames, tokens: true },
     values: square ? withoutFuture(pattern.values, pattern.queries) : pattern.values,
     scale: { label: 'Attention', domain: [0, 1] },
     showValues: false,

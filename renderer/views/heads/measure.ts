@@ -60,8 +60,8 @@ function profile(): Measurement {
 
 function attribution(question: WhatIfQuestion): Measurement {
   const [kind, title] = ['head-attribution', 'Attribute the logit difference to heads'] as const;
-  const { ids, answers, distractors } = question;
-  const settings = { ids, answers, distractors };
+  const { ids, inputs, answers, distractors } = question;
+  const settings = { ids, answers, distractors, ...(inputs && { inputs }) };
   return {
     kind,
     title,
@@ -90,12 +90,13 @@ function attribution(question: WhatIfQuestion): Measurement {
 function ablation(question: WhatIfQuestion, { mode, metric }: AblationChoice): Measurement {
   const kind = 'head-ablation';
   const title = `${mode === 'zero' ? 'Zero' : 'Mean'}-ablate each head`;
-  const { ids, specs, answers, distractors, references, prompts, focus } = question;
+  const { ids, inputs, referenceInputs, specs, answers, distractors, references, prompts, focus } = question;
   const edited = specs.length > 0;
   const settings = {
     mode,
     metric,
     ids,
+    ...(inputs && { inputs, referenceInputs }),
     ...(metric === 'logit-difference' && { answers, distractors }),
     ...((mode === 'mean' || edited) && { references }),
     ...(edited && { specs, prompts, focus: focus ?? null }),

@@ -16,14 +16,14 @@ export function fetchThumbnails(
 ): Promise<Thumbnails> {
   return workbench.jobs.run('Patterns of all heads', async (job) => {
     const { signal } = job;
-    const { ids } = question;
+    const { ids, inputs } = question;
     const edits =
       edited && question.specs.length
         ? (await workbench.engine.call('resolve', question, { signal })).map(({ edit }) => edit)
         : [];
     const { size, layers } = await workbench.engine.call(
       'thumbnails',
-      { ids, edits, size: SIDE, allowNoEffect: true },
+      { ids, inputs, edits, size: SIDE, allowNoEffect: true },
       { signal, onProgress: ({ done, total }) => job.progress(done / total, `layer ${done} of ${total}`) },
     );
     return layers.map((layer, l) =>

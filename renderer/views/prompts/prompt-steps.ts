@@ -16,9 +16,13 @@ export function setPrompt(
   }));
 }
 
+/** Gives a prompt another text for the encoder to read. */
+export const setSource = (workbench: WorkbenchState, { id, label }: PromptEntry, source: string): void =>
+  setPrompt(workbench, id, `Change the source of “${label}”`, { source });
+
 /** Gives a prompt another text; a focus span that fits the new tokens stays. */
 export async function setText(workbench: WorkbenchState, prompt: PromptEntry, text: string): Promise<void> {
-  const length = await workbench.runs.encoding(text).then(
+  const length = await workbench.runs.encoding({ ...prompt, text }).then(
     ({ ids }) => ids.length,
     () => 0,
   );
@@ -33,13 +37,27 @@ const freeLabel = (prompts: readonly PromptEntry[], wish: string): string => {
   return label;
 };
 
+/** What a prompt brings besides its text: others take it over. */
+function broughtBy(prompt: PromptEntry | undefined): Pick<PromptEntry, 'source' | 'inputs'> {
+  const { source, inputs } = prompt ?? {};
+  return { ...(source !== undefined && { source }), ...(inputs && { inputs }) };
+}
+
 /** Adds an empty prompt and looks at it. @returns its id */
 export function addPrompt(workbench: WorkbenchState): string {
   const id = newId('p', workbench.session.prompts);
-  workbench.change('Add a prompt', ({ prompts }) => ({
+  const label = workbench.checkpoint?.positions == null ? 'prompt' : 'input';
+  workbench.change('Add a prompt', ({ prompts, active }) => ({
     prompts: [
       ...prompts,
-      { id, text: '', label: freeLabel(prompts, 'prompt'), answers: [], distractors: [] },
+      {
+        id,
+        text: '',
+        label: freeLabel(prompts, label),
+        answers: [],
+        distractors: [],
+        ...broughtBy(prompts.find((prompt) => prompt.id === active)),
+      },
     ],
     active: id,
   }));
@@ -118,8 +136,9 @@ export function usePrompt(
     const put = (place: string | null, part: Omit<PromptEntry, 'id'>): string => {
       const at = beside ? -1 : prompts.findIndex(({ id }) => id === place);
       const id = at < 0 ? newId('p', prompts) : prompts[at].id;
-      if (at < 0) prompts.push({ id, ...part });
-      else prompts[at] = { id, ...part };
+      const brought = broughtBy(prompts[at] ?? prompts.find((prompt) => prompt.id === active));
+      if (at < 0) prompts.push({ id, ...brought, ...part });
+      else prompts[at] = { id, ...brought, ...part };
       return id;
     };
     const focus = item.focus && { focus: [item.focus[0], item.focus[1]] as [number, number] };

@@ -1,8 +1,9 @@
 import { defaultTau } from '../../../src/analysis/sinks/by-hidden-state.ts';
 import type { SinkSettings } from '../../../src/analysis/sinks/find.ts';
-import type { SinksAnalysis } from '../../../src/workbench/engine/commands/sinks.ts';
+import type { SinksAnalysis, SinksQuestion } from '../../../src/workbench/engine/commands/sinks.ts';
 import type { ResultEntry } from '../../../src/workbench/session/schema.ts';
 import { addResult, removeResult } from '../../actions/results.ts';
+import { inputsOf } from '../../state/given-inputs.ts';
 import { isCancelled } from '../../state/jobs.svelte.ts';
 import { KnownSets } from '../../state/known-sets.svelte.ts';
 import { Latest } from '../../state/latest.svelte.ts';
@@ -85,14 +86,18 @@ export class SinksWork {
   });
 
   /** What would be analysed now. */
-  readonly prompts = $derived.by<readonly { label: string; text: string }[]>(() => {
+  readonly prompts = $derived.by<SinksQuestion['prompts']>(() => {
     const { session } = this.workbench;
     if (this.set) return this.set.items.map(({ prompt }, i) => ({ label: `${i + 1}`, text: prompt }));
     const chosen =
       this.look.scope === 'panel'
         ? session.prompts
         : session.prompts.filter(({ id }) => id === session.active);
-    return chosen.map(({ label, text }) => ({ label, text }));
+    return chosen.map((prompt) => ({
+      label: prompt.label,
+      text: prompt.text,
+      inputs: inputsOf(this.workbench, prompt),
+    }));
   });
 
   readonly results = $derived.by(() => this.workbench.session.results.filter(({ kind }) => kind === 'sinks'));

@@ -96,7 +96,7 @@ export class InputBook {
   }
 
   private async encode(inputs: PromptInputs): Promise<Encoded & { given: GivenInputs }> {
-    const source = this.wanted.source && inputs.source?.trim() ? inputs.source : undefined;
+    const source = this.wanted.source ? inputs.source : undefined;
     const encoded = await encodeInputs(
       this.open,
       this.device,

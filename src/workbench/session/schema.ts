@@ -23,6 +23,38 @@ const PromptSchema = v.object({
   distractors: v.array(v.string()),
   /** Token span [start, end) that VAR moves attention into. */
   focus: v.optional(span),
+  /** What an encoder reads beside the text. */
+  source: v.optional(v.string()),
+  /** Pictures and arrays of this prompt alone, by the input they are for: ids of `inputs.arrays`. */
+  inputs: v.optional(v.record(v.string(), v.string())),
+});
+
+/** What is damaged in it is found out where it is read. */
+const base64 = v.string();
+const dims = v.array(index);
+
+/** A picture or array that a person gave for an input nobody can guess. */
+const GivenSchema = v.object({
+  /** SHA-256 of what it is. */
+  id: v.string(),
+  /** The name of its file. */
+  file: v.string(),
+  content: v.variant('kind', [
+    /** [height, width, 3] as bytes, of the size that the model reads. */
+    v.object({ kind: v.literal('picture'), width: index, height: index, rgb: base64 }),
+    /** Row-major, little-endian. */
+    v.object({ kind: v.literal('array'), type: v.string(), dims, bytes: base64 }),
+    /** Too large to keep: its file is asked for again. */
+    v.object({ kind: v.literal('elsewhere'), type: v.string(), dims }),
+  ]),
+});
+
+const InputsSchema = v.object({
+  arrays: v.array(GivenSchema),
+  /** What prompts bring that bring nothing of their own: by input, ids of `arrays`. */
+  given: v.record(v.string(), v.string()),
+  /** Whether the person was asked. */
+  asked: v.boolean(),
 });
 
 const PromptItemSchema = v.object({
@@ -140,6 +172,7 @@ export const SessionSchema = v.object({
   checkpoint: v.nullable(CheckpointSchema),
   device: v.nullable(DeviceSchema),
   prompts: v.array(PromptSchema),
+  inputs: v.optional(InputsSchema, () => ({ arrays: [], given: {}, asked: false })),
   active: v.nullable(v.string()),
   /** A second prompt to compare with. */
   compare: v.nullable(v.string()),
@@ -152,6 +185,7 @@ export const SessionSchema = v.object({
 
 export type SessionDocument = v.InferOutput<typeof SessionSchema>;
 export type PromptEntry = v.InferOutput<typeof PromptSchema>;
+export type GivenEntry = v.InferOutput<typeof GivenSchema>;
 export type PromptSetEntry = v.InferOutput<typeof PromptSetSchema>;
 export type EditEntry = v.InferOutput<typeof EditSchema>;
 export type EditSpec = v.InferOutput<typeof EditSpecSchema>;
@@ -167,6 +201,7 @@ export function emptySession(): SessionDocument {
     checkpoint: null,
     device: null,
     prompts: [],
+    inputs: { arrays: [], given: {}, asked: false },
     active: null,
     compare: null,
     sets: [],

@@ -237,7 +237,11 @@ async function summarise(
     patches: workbench.patches ?? null,
     imageToken:
       workbench.embedder?.imageToken === undefined ? null : tokenizer.token(workbench.embedder.imageToken),
-    notes: [...workbench.notes, ...(test ? testNotes(test, device.name) : [])],
+    // a model that reads no text needs no tokenizer
+    notes: [
+      ...(opened.positions === undefined ? workbench.notes : []),
+      ...(test ? testNotes(test, device.name) : []),
+    ],
     selfTest: test,
     firstPrompts: await promptsToBeginWith(workbench),
   };
