@@ -123,6 +123,12 @@ const multiHead: Record<string, Case> = {
     attributes: mha,
     outputs: one,
   },
+  'keys and values of a cache alone, with biases': {
+    opType: 'MultiHeadAttention',
+    inputs: [floats(B, T, D), floats(B, H, 6, W), floats(B, H, 6, W), floats(3 * D)],
+    attributes: mha,
+    outputs: one,
+  },
 };
 
 const gqa = { num_heads: 4, kv_num_heads: 2 };
@@ -463,6 +469,15 @@ const standard: Record<string, Case> = {
     attributes: { is_causal: 1 },
   },
   'a mask of numbers': { ...onnx, inputs: [perHead(), perHead(), perHead(), floats(B, H, T, T)] },
+  'a mask of whole numbers': {
+    ...onnx,
+    inputs: [
+      perHead(),
+      perHead(),
+      perHead(),
+      int32s([T, T], ...Array.from({ length: T * T }, (_, i) => (i % 3) - 1)),
+    ],
+  },
   'keys of another text': { ...onnx, inputs: [perHead(), floats(B, H, 7, W), floats(B, H, 7, 6)] },
   'a cache': {
     ...onnx,

@@ -86,10 +86,8 @@ function headsOf(node: Node, { g, known }: RuleContext, heads: number): Heads | 
     const [k, v] = unpacked(g, key!, 2); // [batch, tokens, heads, 2, width]
     return { q, k: turned(k), v: turned(v) };
   }
-  if (ranks === '3,4,4') {
-    if (bias !== undefined) return 'a bias with cached keys and values is not defined';
-    return { q, k: key!, v: value! };
-  }
+  // finished keys and values have had their biases: ONNX Runtime adds the queries' alone
+  if (ranks === '3,4,4') return { q, k: key!, v: value! };
   if (ranks === '3,3,3') {
     const k = splitHeads(g, withBias(key!, width, 2 * width), heads);
     return { q, k, v: splitHeads(g, withBias(value!, 2 * width, 1 << 30), heads) };
