@@ -107,6 +107,10 @@ export function readCore(index: GraphIndex, shapes: Shapes, softmax: Node): Find
     return axes && squareShape(axes);
   };
   const pattern = square(mixing.pattern);
+  if (shapes.axes(mixing.pattern)?.at(-1)?.batch)
+    return {
+      why: 'its keys are the prompts of a batch, not the positions of one; the file takes one for the other',
+    };
   if (!pattern)
     return {
       why: `its result has the shape [${shapeText(shapes, mixing.pattern)}], which is not heads × queries × keys`,

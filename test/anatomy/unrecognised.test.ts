@@ -116,6 +116,24 @@ describe('reasons', () => {
     expect(text).toContain('it normalises axis 1, not the keys');
   });
 
+  it('attention from prompt to prompt', async () => {
+    const text = await why((g, x) => {
+      const turned = g.op('Transpose', [x], { perm: [1, 0, 2] }); // [tokens, batch, width]
+      const scores = g.op('MatMul', [turned, g.op('Transpose', [x], { perm: [1, 2, 0] })]);
+      return g.op('MatMul', [g.op('Softmax', [scores], { axis: 2 }), turned]);
+    });
+    expect(text).toContain('its keys are the prompts of a batch');
+  });
+
+  it('fused attention whose weights do not tell how wide heads are', async () => {
+    const { unrecognised } = await anatomyOf((g, x) => {
+      const weights = g.input('weights', 'float32', ['width', 'columns']);
+      const bias = g.input('bias', 'float32', ['columns']);
+      return g.op('Attention', [x, weights, bias], { num_heads: 4 }, undefined, 'com.microsoft');
+    });
+    expect(unrecognised.map(({ why: said }) => said).join()).toContain('how wide its heads are is not known');
+  });
+
   it('a pattern that is not used on values', async () => {
     const text = await why((g, x) => {
       const scores = g.op('MatMul', [x, g.op('Transpose', [x], { perm: [0, 2, 1] })]);

@@ -71,6 +71,8 @@ function attendProjected(node: Node, context: RuleContext, projected: Projected)
   if (intOf(node, 'do_rotary', 0) === 1) return OWN_ROTARY;
   const heads = intOf(node, 'num_heads', 1);
   const sizes = node.attributes.get('qkv_hidden_sizes')?.ints ?? [columns / 3, columns / 3, columns / 3];
+  if (!sizes.every((size) => Number.isInteger(size / heads)))
+    return `${columns} columns of weights are not those of ${heads} heads, so how wide its heads are is not known`;
   const part = (from: number, size: number): string =>
     splitHeads(g, g.op('Slice', [value, g.ints(from), g.ints(from + size), g.ints(2)]), heads);
   const q = part(0, sizes[0]);
