@@ -1,10 +1,7 @@
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import type { AxeResults } from 'axe-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import * as axe from './axe.ts';
 import { openApp, type App } from './harness.ts';
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const VIEWS = ['heads', 'sinks', 'calibrate', 'circuits', 'report'] as const;
 
 let app: App;
@@ -13,26 +10,7 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => app.close());
 
-/** Serious and critical findings of axe-core, one line each. */
-async function violations(): Promise<string[]> {
-  const { page } = app;
-  if (!(await page.evaluate(() => 'axe' in globalThis))) await page.evaluate(axe);
-  const results = await page.evaluate(() =>
-    (
-      globalThis as unknown as { axe: { run: (target: unknown, options: unknown) => Promise<AxeResults> } }
-    ).axe.run(
-      { exclude: ['[data-testid="report-preview"]'] },
-      {
-        resultTypes: ['violations'],
-        // Wants the sign in a cell, "3", to be a word of the cell's name, "L1H3".
-        rules: { 'label-content-name-mismatch': { enabled: false } },
-      },
-    ),
-  );
-  return results.violations
-    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-    .flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html.slice(0, 160)}`));
-}
+const violations = (): Promise<string[]> => axe.violations(app.page);
 
 /** Controls that reach out of the window sideways, without a parent that scrolls. */
 const clipped = (): Promise<string[]> =>

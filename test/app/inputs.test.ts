@@ -12,7 +12,9 @@ import { openWorkbench } from '../../src/workbench/workbench.ts';
 import { inRepository } from '../helpers/models.ts';
 import { maxAbs } from '../helpers/numbers.ts';
 import { PICTURE, writeDividedDecoder } from '../layouts/divided-decoder.ts';
+import { writeSpeechPair } from '../layouts/speech-pair.ts';
 import { readGoldenSample } from '../layouts/golden-sample.ts';
+import { violations } from './axe.ts';
 import { saved } from './downloads.ts';
 import { openApp, type App } from './harness.ts';
 import { hoverPattern, openHead } from './heads-page.ts';
@@ -107,6 +109,7 @@ describe('a vision transformer', () => {
     await dialog.waitFor();
     expect(await dialog.textContent()).toMatch(/pixel_values\s*float32 \[1, 3, 12, 12\]/);
     expect(await dialog.textContent()).toMatch(/no preprocessor_config\.json/);
+    expect(await violations(page)).toEqual([]);
     await shot(page, 'E-ask');
     writeFileSync(file('cat.txt.npy'), 'no array');
     await choose(page, 'pixel_values', file('cat.txt.npy'));
@@ -150,6 +153,7 @@ describe('a vision transformer', () => {
     await expect.poll(async () => maxAbs(await overPicture(page), mean)).toBeLessThan(1e-4);
     await page.getByRole('button', { name: 'class', exact: true }).click();
     await expect.poll(async () => maxAbs(await overPicture(page), pattern.slice(1, 10))).toBeLessThan(1e-4);
+    expect(await violations(page)).toEqual([]);
     await shot(page, 'E-vit-light');
     const stage = page.getByTestId('picture-pattern').locator('.stage');
     const box = (await stage.locator('canvas').boundingBox())!;
@@ -253,6 +257,7 @@ describe('a vision transformer', () => {
       expect.stringContaining('stripes.png'),
     ]);
     await page.emulateMedia({ colorScheme: 'dark' });
+    expect(await violations(page)).toEqual([]);
     await shot(page, 'E-vit-dark');
   });
 });
@@ -303,6 +308,7 @@ describe('an encoder and a decoder', () => {
       String(best),
     );
     await page.getByRole('button', { name: 'Add the pattern to the report' }).click();
+    expect(await violations(page)).toEqual([]);
     await shot(page, 'E-t5-light');
     await page.emulateMedia({ colorScheme: 'dark' });
     await page.getByRole('button', { name: 'Patterns', exact: true }).click();
@@ -339,6 +345,34 @@ describe('an encoder of sound', () => {
     for (const { query, key, value } of await hoverPattern(page, 'pattern-first', 5))
       expect(Math.abs(value - pattern[query * 10 + key])).toBeLessThan(1e-3);
     await shot(page, 'E-sound');
+    await app.close();
+  });
+});
+
+describe('an encoder of sound with a decoder of text', () => {
+  it('cannot run before its features are given; then it is opened with them', async () => {
+    const target = file('speech');
+    writeSpeechPair(target);
+    const app = await openApp({ checkpoints: [target] });
+    const { page } = app;
+    await opened(app);
+    const dialog = page.getByRole('dialog');
+    expect(await dialog.textContent()).toMatch(/Still missing: input_features/);
+    await dialog.getByRole('button', { name: 'Not now' }).click();
+    await expect.poll(() => page.locator('main').textContent()).toMatch(/wants the input/);
+    await page.getByRole('button', { name: 'Inputs of all…' }).click();
+    const { dims, data } = readGoldenSample(inRepository('test/layouts/samples/sound')).expected.inputs!
+      .input_features;
+    const tensor = { type: 'float32' as const, dims, data: Float32Array.from(data) };
+    await choose(page, 'input_features', writeNpy('speech.npy', tensor));
+    await dialog.getByRole('button', { name: 'Use this' }).click();
+    await dialog.waitFor({ state: 'detached', timeout: 60_000 });
+    await app.settled();
+    await openHead(page, { layer: 1, head: 0 });
+    await app.settled();
+    const pattern = page.getByTestId('pattern-first').getByRole('application');
+    expect(await pattern.getAttribute('aria-label')).toMatch(/queries to 10 keys/);
+    await shot(page, 'E-speech');
     await app.close();
   });
 });

@@ -3,7 +3,8 @@ import path from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { npyHeader, type NpyArray } from '../../src/report/npy.ts';
 import { inRepository } from '../helpers/models.ts';
-import { headscope, temporaryFolder } from './command.ts';
+import { PICTURE, writeDividedDecoder } from '../layouts/divided-decoder.ts';
+import { document, headscope, SAMPLES, temporaryFolder } from './command.ts';
 
 const VIT = inRepository('test/layouts/samples/vit');
 const PAIR = inRepository('test/layouts/pairs/t5-pair');
@@ -46,6 +47,26 @@ test('an array that does not fit is named with what the model wants', () => {
   expect(error('--input', `pixel_values=${folder}/none.npy`)).toMatch(/error\[missing-file\]/);
   expect(error('--input', 'pixel_values')).toMatch(/error\[bad-option\].*name=file\.npy/);
   expect(error('--prompt', '1 2')).toMatch(/error\[no-text\]: The model reads no token ids/);
+});
+
+test('a decoder that reads vectors gets them from embed_tokens.onnx, and a picture at its token', async () => {
+  const folder = temporaryFolder(onTestFinished);
+  await writeDividedDecoder(folder);
+  const { side, vectors } = PICTURE;
+  const picture = path.join(folder, 'picture.npy');
+  const data = Float32Array.from({ length: 3 * side * side }, (_, i) => Math.sin(i * i));
+  writeArray(picture, { data, dims: [3, side, side] });
+  type Run = { tokens: unknown[]; predictions: { id: number; logit: number }[] };
+  const run = (...args: string[]): Run => document<Run>('run', ...args);
+  const text = run(folder, '--prompt', 'Noah gave Otto');
+  const whole = run(path.join(SAMPLES, 'llama-tiny'), '--prompt', 'Noah gave Otto');
+  expect(text.predictions.map(({ id }) => id)).toEqual(whole.predictions.map(({ id }) => id));
+  expect(text.predictions[0].logit).toBeCloseTo(whole.predictions[0].logit, 4);
+  const seen = run(folder, '--prompt', 'Noah <pad> Otto', '--input', `pixel_values=${picture}`);
+  expect(seen.tokens).toHaveLength(3 + vectors);
+  const blind = run(folder, '--prompt', 'Noah <pad> Otto');
+  expect(blind.tokens).toHaveLength(4);
+  expect(seen.predictions).not.toEqual(blind.predictions);
 });
 
 test('a source goes through the encoder; the prompt of the decoder may be left out', () => {

@@ -12,6 +12,7 @@ import { inRepository } from '../helpers/models.ts';
 import { maxAbs } from '../helpers/numbers.ts';
 import { IMAGE_TOKEN, PICTURE, writeDividedDecoder } from '../layouts/divided-decoder.ts';
 import { readGoldenSample } from '../layouts/golden-sample.ts';
+import { writeSpeechPair } from '../layouts/speech-pair.ts';
 import { openTestHost, type TestHost } from '../shell/host.ts';
 import { droppedFolder, joinedEngine, NodeEnvironment } from './node-engine.ts';
 
@@ -264,6 +265,40 @@ describe('an encoder of sound', () => {
     expect(tokens.map(({ text }) => text)).toEqual(ids.map(String));
     const found = await joined.client.call('editedPattern', { ...asked, ids, layer: 1, inputs });
     expect(maxAbs(found.data, sample.tensor('p0.pattern.1')!.data)).toBeLessThan(1e-4);
+  });
+});
+
+describe('an encoder of sound with a decoder of text', () => {
+  it('wants the features before it can be run, and is opened again with them', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'speech-'));
+    writeSpeechPair(folder);
+    const before = await openIt(folder);
+    expect(before.wanted).toMatchObject({
+      source: false,
+      inputs: [
+        { name: 'input_features', kind: 'sound features', file: 'encoder_model.onnx', optional: false },
+      ],
+    });
+    expect([before.measured, before.positions]).toEqual([null, null]);
+    await expect(joined.client.call('whatIf', { ...asked, ids: [2, 7] })).rejects.toThrow(/wants the input/);
+    const { dims, data } = readGoldenSample(folderOf('samples/sound')).expected.inputs!.input_features;
+    const tensor = floats(dims, (i) => data[i]);
+    const { id } = await give('input_features', tensor);
+    const inputs = { arrays: { input_features: id } };
+    const after = await openIt(folder, inputs);
+    expect(after.measured!.maxAbs).toBeLessThan(1e-4);
+    const { ids, source } = await joined.client.call('encode', { text: '7 30', inputs });
+    expect(ids).toEqual([2, 7, 30]);
+    expect(source).toHaveLength(10);
+    const found = await joined.client.call('editedPattern', { ...asked, ids, layer: 1, inputs });
+    const workbench = await openWorkbench(folder, nodeDevice('cpu', { threads: 1 }), {
+      inputs: { input_features: tensor },
+    });
+    const [row] = await runAll(workbench.opened.runner, { rows: [{ ids }], taps: [{ site: 'pattern' }] });
+    expect(found.dims).toEqual([4, 3, 10]);
+    expect(maxAbs(found.data, row.tap('pattern', 1).data)).toBeLessThan(1e-5);
+    await workbench.close();
+    rmSync(folder, { recursive: true });
   });
 });
 

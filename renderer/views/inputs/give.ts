@@ -53,6 +53,7 @@ export async function giveInputs(
   const ids = Object.fromEntries([...given].map(([name, { entry }]) => [name, entry.id]));
   const again =
     prompt === null &&
+    given.size > 0 &&
     (missingInputs(workbench.session, wanted.inputs).length > 0 ||
       wanted.inputs.some(
         (input) => given.has(input.name) && otherSizes(input, given.get(input.name)!.entry),
