@@ -308,6 +308,15 @@ describe('an encoder and a decoder', () => {
       String(best),
     );
     await page.getByRole('button', { name: 'Add the pattern to the report' }).click();
+    await page
+      .locator('nav')
+      .getByRole('button', { name: /Report/ })
+      .click();
+    const titles = () =>
+      page.locator('main input').evaluateAll((all) => all.map((each) => (each as HTMLInputElement).value));
+    await expect.poll(titles).toContainEqual(expect.stringContaining('Pattern of L1H2'));
+    await page.locator('nav').getByRole('button', { name: /Heads/ }).click();
+    await app.settled();
     expect(await violations(page)).toEqual([]);
     await shot(page, 'E-t5-light');
     await page.emulateMedia({ colorScheme: 'dark' });
