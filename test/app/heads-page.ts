@@ -1,5 +1,7 @@
 import type { Page } from 'playwright-core';
+import { expect } from 'vitest';
 import type { HeadRef } from '../../src/instrument/runner.ts';
+import type { App } from './harness.ts';
 
 /** What a person does and reads in the heads view. */
 
@@ -112,3 +114,15 @@ export const compareWith = async (page: Page, label: string): Promise<void> => {
     );
   await select.selectOption(value ?? '');
 };
+
+/** Waits for the predictions, whose tokens must be the ten best of `logits`. @returns the logits shown, by token id */
+export async function bestPredictions(app: App, logits: Float32Array): Promise<Map<number, number>> {
+  await app.page.waitForFunction(
+    () => document.querySelectorAll('.predictions tr[data-token]').length === 10,
+  );
+  await app.settled();
+  const best = [...logits.keys()].sort((a, b) => logits[b] - logits[a]).slice(0, 10);
+  const shown = await predictedLogits(app.page);
+  expect([...shown.keys()]).toEqual(best);
+  return shown;
+}

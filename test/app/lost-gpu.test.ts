@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { readCases } from '../edits/cases.ts';
 import { readGolden } from '../helpers/golden.ts';
 import { openApp, type App } from './harness.ts';
-import { focusHead, hoverPattern, openHead, predictedLogits } from './heads-page.ts';
+import { focusHead, hoverPattern, openHead, bestPredictions } from './heads-page.ts';
 
 /* A graphics card that goes away while the app is open: its process dies, or a driver is reset and the device is gone. */
 
@@ -27,14 +27,8 @@ const banner = () => app.page.getByTestId('engine-stopped');
 const device = () => app.page.locator('.top-bar .picker select');
 
 async function expectPredictions(logits: Float32Array): Promise<void> {
-  await app.page.waitForFunction(
-    () => document.querySelectorAll('.predictions tr[data-token]').length === 10,
-  );
-  await app.settled();
-  const best = [...logits.keys()].sort((a, b) => logits[b] - logits[a]).slice(0, 10);
-  const shown = await predictedLogits(app.page);
-  expect([...shown.keys()]).toEqual(best);
-  for (const [id, logit] of shown) expect(Math.abs(logit - logits[id])).toBeLessThanOrEqual(1e-3);
+  for (const [id, logit] of await bestPredictions(app, logits))
+    expect(Math.abs(logit - logits[id])).toBeLessThanOrEqual(1e-3);
 }
 
 /** What a person has done so far. */

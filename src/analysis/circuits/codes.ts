@@ -1,7 +1,7 @@
 import { throwIfCancelled } from '../../errors.ts';
 import type { Device, Tensor } from '../../runtime/device.ts';
-import { encodingGraph, parameterDims } from './sae-graph.ts';
-import type { SaeParameters } from './sae.ts';
+import { encodingGraph } from './sae-graph.ts';
+import { parameterTensors, type SaeParameters } from './sae.ts';
 
 /** What one autoencoder makes of every head's output on every prompt. */
 export interface Codes {
@@ -35,9 +35,7 @@ export async function encode(
   const activation = new Float32Array(rows);
   const session = await device.createSession({ graph: encodingGraph(parameters), weights: [] });
   try {
-    const weights: Record<string, Tensor> = {};
-    for (const name of ['encoder', 'encoderBias', 'bias'] as const)
-      weights[name] = { type: 'float32', dims: parameterDims(name, parameters), data: parameters[name] };
+    const weights = parameterTensors(parameters, ['encoder', 'encoderBias', 'bias']);
     const chunk = Math.max(1, Math.floor(CHUNK_BYTES / (4 * latents)));
     for (let from = 0; from < rows; from += chunk) {
       throwIfCancelled(signal);

@@ -1,10 +1,8 @@
 import { throwIfCancelled } from '../../errors.ts';
-import type { Device, Tensor } from '../../runtime/device.ts';
-import { distanceGraph, parameterDims } from './sae-graph.ts';
-import type { SaeParameters } from './sae.ts';
+import type { Device } from '../../runtime/device.ts';
+import { distanceGraph, PARAMETERS } from './sae-graph.ts';
+import { parameterTensors, type SaeParameters } from './sae.ts';
 import type { Labels } from './scores.ts';
-
-const WRITERS = ['encoder', 'encoderBias', 'bias', 'decoder'] as const;
 
 /**
  * Squared distances between what an autoencoder writes for a head on two prompts: ‖f·D − f'·D‖², f the activations of all latents
@@ -30,9 +28,7 @@ export async function squaredDistances(
   const { width } = parameters;
   const session = await device.createSession({ graph: distanceGraph(parameters), weights: [] });
   try {
-    const weights: Record<string, Tensor> = {};
-    for (const name of WRITERS)
-      weights[name] = { type: 'float32', dims: parameterDims(name, parameters), data: parameters[name] };
+    const weights = parameterTensors(parameters, PARAMETERS);
     const found: Float32Array[] = [];
     for (let head = 0; head < heads; head++) {
       throwIfCancelled(signal);

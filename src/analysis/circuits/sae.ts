@@ -4,6 +4,7 @@ import type { Device, Session, Tensor } from '../../runtime/device.ts';
 import { breather } from './breather.ts';
 import {
   adamSchedule,
+  parameterDims,
   PARAMETERS,
   STATE_NAMES,
   stateDims,
@@ -25,6 +26,16 @@ export interface SaeParameters {
   readonly decoder: Float32Array;
   /** [width], subtracted before the encoder and added after the decoder */
   readonly bias: Float32Array;
+}
+
+/** Parameters as the tensors that graphs take under their names. */
+export function parameterTensors(
+  parameters: SaeParameters,
+  names: readonly ParameterName[],
+): Record<string, Tensor> {
+  return Object.fromEntries(
+    names.map((name) => [name, float(parameters[name], parameterDims(name, parameters))]),
+  );
 }
 
 export interface SaeTraining extends SaeGraphShape {

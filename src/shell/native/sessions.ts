@@ -1,10 +1,9 @@
-import { HeadscopeError } from '../../errors.ts';
 import { requireUnchanged, requireUnmodified, type ByteSource } from '../../onnx/source.ts';
-import { CommandClient } from '../../workbench/engine/rpc.ts';
 import type { NodeFolder } from '../../workbench/node-folder.ts';
 import { checkGraph } from './check-graph.ts';
+import { ChildCommands } from './child-commands.ts';
 import type { nativeCommands, SessionInfo } from './commands.ts';
-import type { NativeProcess, StartNative } from './process.ts';
+import type { StartNative } from './process.ts';
 
 interface Made {
   /** Who made it: an engine names itself, so that all it made can be freed when it is gone. */
@@ -13,38 +12,15 @@ interface Made {
   readonly weights: readonly ByteSource[];
 }
 
-interface Running {
-  readonly process: NativeProcess;
-  readonly client: CommandClient<typeof nativeCommands>;
-  readonly sessions: Map<string, Made>;
-}
+const ENDED =
+  'The native runtime ended unexpectedly, most likely because memory ran out. Open the checkpoint again, or use fewer layers or shorter prompts.';
 
-/** Sessions of the native runtime in a child process that is started at first use, and again after it died. */
+/** Sessions of the native runtime in a child process. */
 export class NativeSessions {
-  private readonly start: StartNative;
-  private current?: Running;
+  private readonly child: ChildCommands<typeof nativeCommands, Map<string, Made>>;
 
   constructor(start: StartNative) {
-    this.start = start;
-  }
-
-  private running(): Running {
-    if (this.current) return this.current;
-    const process = this.start();
-    const client = new CommandClient<typeof nativeCommands>(process);
-    const current: Running = { process, client, sessions: new Map() };
-    this.current = current;
-    process.onExit(() => {
-      if (this.current === current) this.current = undefined;
-      client.fail(
-        new HeadscopeError(
-          'engine-stopped',
-          'The native runtime ended unexpectedly, most likely because memory ran out. Open the checkpoint again, or use fewer layers or shorter prompts.',
-          1,
-        ),
-      );
-    });
-    return current;
+    this.child = new ChildCommands(start, () => new Map<string, Made>(), ENDED);
   }
 
   /**
@@ -54,7 +30,7 @@ export class NativeSessions {
    */
   async create(graph: Uint8Array, folder?: NodeFolder, owner = ''): Promise<SessionInfo> {
     const weights = await checkGraph(graph, folder);
-    const { client, sessions } = this.running();
+    const { client, state: sessions } = this.child.running();
     const info = await client.call('create', { graph, folder: folder?.root });
     sessions.set(info.id, { owner, weights });
     try {
@@ -72,16 +48,17 @@ export class NativeSessions {
    * @throws HeadscopeError `run-failed`, `out-of-memory`, `changed`, `engine-stopped`
    */
   async run(id: string, body: Uint8Array): Promise<Uint8Array> {
-    const { client, sessions } = this.running();
+    const { client, state: sessions } = this.child.running();
     await requireUnmodified(sessions.get(id)?.weights ?? []);
     return client.call('run', { id, body });
   }
 
   /** Frees a session once it does not run any more. */
   async release(id: string): Promise<void> {
-    if (!this.current) return;
-    this.current.sessions.delete(id);
-    await this.current.client.call('release', { id });
+    const { current } = this.child;
+    if (!current) return;
+    current.state.delete(id);
+    await current.client.call('release', { id });
   }
 
   /**
@@ -89,8 +66,8 @@ export class NativeSessions {
    * still runs there.
    */
   async releaseOwner(owner: string): Promise<void> {
-    if (!this.current) return;
-    const { sessions } = this.current;
+    const sessions = this.child.current?.state;
+    if (!sessions) return;
     const ids = [...sessions].filter(([, each]) => each.owner === owner).map(([id]) => id);
     if (ids.length === sessions.size) this.close();
     else await Promise.all(ids.map((id) => this.release(id)));
@@ -98,7 +75,6 @@ export class NativeSessions {
 
   /** Ends the child process; the next session starts another. */
   close(): void {
-    this.current?.process.kill();
-    this.current = undefined;
+    this.child.close();
   }
 }
