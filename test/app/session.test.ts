@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readSession } from '../../src/workbench/session/file.ts';
 import { saved, textOf } from './downloads.ts';
 import { openApp, type App } from './harness.ts';
+import { runCommand } from './palette.ts';
 
 let app: App;
 let folder: string;
@@ -20,12 +21,7 @@ afterAll(async () => {
 });
 
 /** A command, as the palette finds it by words of its label. */
-async function command(words: string): Promise<void> {
-  const { page } = app;
-  await page.keyboard.press('Control+k');
-  await page.getByPlaceholder('Type a command…').fill(words);
-  await page.keyboard.press('Enter');
-}
+const command = (words: string): Promise<void> => runCommand(app.page, words);
 const write = async (text: string): Promise<void> => {
   await app.page.keyboard.press('Control+5');
   await app.page.getByRole('button', { name: 'Add text' }).click();
