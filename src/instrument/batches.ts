@@ -15,7 +15,8 @@ export interface BatchLimits {
 
 /** About a third of a second on two cores; cancelling waits for one batch. */
 const MAX_OPS = 1.5e10;
-const MAX_BYTES = 384 * 1024 * 1024;
+/** What rows that run together may take; a single row may take more. */
+export const BATCH_BYTES = 384 * 1024 * 1024;
 /** A shorter row joins a longer one's batch when at most this share of the longer is padding. */
 const MAX_PADDING = 0.25;
 
@@ -55,7 +56,7 @@ export function cutBatches(rows: readonly Row[], limits: BatchLimits): Batch[] {
         rows[index].given !== rows[current[0]].given ||
         count > (limits.fixed?.batch ?? Infinity) ||
         count * width * limits.opsPerToken > MAX_OPS ||
-        count * limits.bytesPerRow(width) > MAX_BYTES
+        count * limits.bytesPerRow(width) > BATCH_BYTES
       )
         flush();
     }
