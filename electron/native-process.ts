@@ -1,5 +1,5 @@
 import { utilityProcess } from 'electron';
-import type { StartNative } from '../src/shell/native/process.ts';
+import { NATIVE_ENVIRONMENT, type StartNative } from '../src/shell/native/process.ts';
 
 /**
  * Starts the native runtime as one of Electron's utility processes.
@@ -10,6 +10,7 @@ export function utilityNative(script: string): StartNative {
     const child = utilityProcess.fork(script, [], {
       serviceName: 'Headscope native runtime',
       stdio: 'inherit',
+      env: { ...process.env, ...NATIVE_ENVIRONMENT },
     });
     return {
       postMessage: (message) => child.postMessage(message),

@@ -38,11 +38,17 @@ export interface FloatTensor {
   readonly data: Float32Array;
 }
 
-/** A file that holds weights. The native runtime opens it in the model's folder; others ask for its bytes. */
+/** A file that holds weights. The native runtime opens it in the model's folder; others read what they need of it. */
 export interface WeightFile {
   /** The name that the graph's external data refers to, relative to the checkpoint's folder. */
   readonly name: string;
-  readonly bytes?: () => Promise<Uint8Array>;
+  /** Bytes of it that are the graph's weights. */
+  readonly used?: number;
+  /**
+   * The file as a browser holds one, read in ranges; the whole of it in memory only where a runtime asks for that.
+   * @param failed told when it cannot be read, because not every runtime passes that on
+   */
+  readonly blob?: (failed: (cause: unknown) => void) => Blob;
 }
 
 /** A model ready for a runtime: a small serialised graph, and weights that stay where they were. */
@@ -53,6 +59,8 @@ export interface RunnableModel {
   readonly folder?: string;
   /** Names of nodes that a GPU computes too coarsely and that run on the CPU; none when absent. */
   readonly precise?: readonly string[];
+  /** A few runs are wanted, so that being loaded fast and small counts more than running fast. */
+  readonly brief?: boolean;
 }
 
 export type DeviceKind = 'cpu' | 'wasm' | 'webgpu';

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import { HeadscopeError } from '../errors.ts';
+import { BRIEF_OPTIONS } from './brief.ts';
 import type { Device, RunnableModel, Session } from './device.ts';
 import { runtimeError, wrapSession } from './ort-session.ts';
 import { roundingOptions } from './rounding.ts';
@@ -24,9 +25,13 @@ function load(): Ort {
 function sessionOptions(
   provider: 'cpu' | 'webgpu',
   threads: number | undefined,
-  { folder, graph, precise = [] }: RunnableModel,
+  { folder, graph, precise = [], brief = false }: RunnableModel,
 ): object {
   const extra: Record<string, Record<string, string>> = { session: { ...roundingOptions(graph) } };
+  if (brief) {
+    Object.assign(extra.session, BRIEF_OPTIONS.session);
+    extra.optimization = { ...BRIEF_OPTIONS.optimization };
+  }
   if (folder !== undefined) extra.session.model_external_initializers_file_folder_path = folder;
   const forced = provider === 'webgpu' && precise.length > 0 ? { forceCpuNodeNames: precise } : {};
   return {

@@ -57,10 +57,11 @@ export function remoteDevice({
     get name() {
       return name;
     },
-    async createSession({ graph }): Promise<Session> {
+    async createSession({ graph, brief = false }): Promise<Session> {
       const query = new URLSearchParams();
       if (folder !== undefined) query.set('folder', folder);
       if (owner !== undefined) query.set('owner', owner);
+      if (brief) query.set('brief', '1');
       const made = await ask(query.size ? `?${query.toString()}` : '', {
         method: 'POST',
         body: graph as Uint8Array<ArrayBuffer>,

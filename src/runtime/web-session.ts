@@ -1,4 +1,5 @@
 import { HeadscopeError } from '../errors.ts';
+import { BRIEF_OPTIONS } from './brief.ts';
 import type { RunnableModel, Session } from './device.ts';
 import { runtimeError, wrapSession } from './ort-session.ts';
 import { roundingOptions } from './rounding.ts';
@@ -8,24 +9,27 @@ export type OrtWeb = typeof import('onnxruntime-web');
 /** WebAssembly memory ends here; weights and activations must fit together. */
 const MAX_WEIGHT_BYTES = 3.5 * 1024 ** 3;
 
-/** The weight files as onnxruntime-web takes them: mounted by name. */
-async function mount(model: RunnableModel, limit: number): Promise<{ path: string; data: Uint8Array }[]> {
-  const mounted: { path: string; data: Uint8Array }[] = [];
-  let total = 0;
-  for (const file of model.weights) {
-    const data = await file.bytes?.();
-    if (data === undefined)
-      throw new HeadscopeError('missing-file', `The weight file ${file.name} cannot be read.`);
-    total += data.length;
-    if (total > limit)
-      throw new HeadscopeError(
-        'out-of-memory',
-        'The weights are larger than WebAssembly can hold (3.5 GB). Use the native CPU (--device cpu).',
-        1,
-      );
-    mounted.push({ path: file.name, data });
-  }
-  return mounted;
+/**
+ * The weight files as onnxruntime-web takes them, mounted by name. Its build for browsers (JSPI) streams each tensor out of a Blob into
+ * WebAssembly's or the graphics card's memory; its build for Node has the whole file in memory while it loads.
+ */
+function mounted(
+  { weights }: RunnableModel,
+  limit: number,
+  failed: (cause: unknown) => void,
+): { path: string; data: Blob }[] {
+  const total = weights.reduce((sum, { used = 0 }) => sum + used, 0);
+  if (total > limit)
+    throw new HeadscopeError(
+      'out-of-memory',
+      `The weights take ${(total / 2 ** 30).toFixed(1)} GB, more than WebAssembly can hold (3.5 GB). Use the native CPU (--device cpu).`,
+      1,
+    );
+  return weights.map(({ name, blob }) => {
+    if (blob === undefined)
+      throw new HeadscopeError('missing-file', `The weight file ${name} cannot be read.`);
+    return { path: name, data: blob(failed) };
+  });
 }
 
 /** A session of onnxruntime-web. The weights' bytes are let go once the runtime holds them. */
@@ -34,22 +38,28 @@ export async function createWebSession(
   model: RunnableModel,
   provider: 'wasm' | { readonly name: 'webgpu'; readonly device: GPUDevice },
 ): Promise<Session> {
-  const { precise = [] } = model;
+  const { precise = [], brief = false } = model;
   // an empty list of nodes ends in an exception inside the runtime
   const forced = precise.length > 0 ? { forceCpuNodeNames: precise } : {};
-  const externalData = await mount(model, provider === 'wasm' ? MAX_WEIGHT_BYTES : Infinity);
+  const limit = provider === 'wasm' ? MAX_WEIGHT_BYTES : Infinity;
+  let unreadable: unknown;
+  const externalData = mounted(model, limit, (cause) => {
+    unreadable ??= cause;
+  });
+  const { session: once = {}, ...options } = brief && provider === 'wasm' ? BRIEF_OPTIONS : {};
   try {
     const session = await ort.InferenceSession.create(model.graph, {
       executionProviders: [provider === 'wasm' ? provider : { ...provider, ...forced }],
       externalData,
       logSeverityLevel: 4,
-      extra: { session: roundingOptions(model.graph) },
+      extra: { session: { ...roundingOptions(model.graph), ...once }, ...options },
     });
     return wrapSession(
       session,
       (type, data, dims) => new ort.Tensor(type as 'float32', data as Float32Array, dims),
     );
   } catch (cause) {
+    if (unreadable instanceof HeadscopeError) throw unreadable;
     throw runtimeError('load-failed', cause);
   }
 }

@@ -61,7 +61,10 @@ async function makeSession(
   const token = url.searchParams.get('folder');
   const folder = token === null ? undefined : folders.get(token).files;
   return jsonResponse(
-    await native.create(await bodyOf(request), folder, url.searchParams.get('owner') ?? undefined),
+    await native.create(await bodyOf(request), folder, {
+      owner: url.searchParams.get('owner') ?? undefined,
+      brief: url.searchParams.get('brief') === '1',
+    }),
   );
 }
 

@@ -49,6 +49,9 @@ async function isStillThere(handle: FileHandle, real: string): Promise<boolean> 
   }
 }
 
+/** Node reads less than 2 GB at a time. */
+const MOST_AT_ONCE = 2 ** 30;
+
 async function readExactly(
   handle: FileHandle,
   offset: number,
@@ -59,7 +62,8 @@ async function readExactly(
   for (let done = 0; done < length;) {
     let count: number;
     try {
-      count = (await handle.read(bytes, done, length - done, offset + done)).bytesRead;
+      count = (await handle.read(bytes, done, Math.min(length - done, MOST_AT_ONCE), offset + done))
+        .bytesRead;
     } catch (cause) {
       throw unreadable(name, cause);
     }

@@ -12,10 +12,11 @@ import { floatValues } from '../onnx/tensor-values.ts';
 import { writeModel } from '../onnx/write.ts';
 import { DataType, type Model } from '../onnx/model.ts';
 import { requireUnchanged, requireUnmodified } from '../onnx/source.ts';
-import type { Device, FloatTensor, RunnableModel, Session, WeightFile } from '../runtime/device.ts';
+import type { Device, FloatTensor, RunnableModel, Session } from '../runtime/device.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { modelFeeds } from '../instrument/feeds.ts';
 import { preciseNodes } from './precise-nodes.ts';
+import { onlyFloats, weightFiles } from './weight-files.ts';
 
 /** A checkpoint on a device, ready for questions. */
 export interface OpenModel {
@@ -63,10 +64,7 @@ export function logitTolerance({ original, anatomy }: Pick<Checkpoint, 'original
 
 /** The serialised graph with the files its weights are in. */
 export function runnable(checkpoint: Checkpoint, model: Model): RunnableModel {
-  const weights: WeightFile[] = [...checkpoint.sources.values()].map((source) => ({
-    name: source.name,
-    bytes: () => source.read(0, source.size),
-  }));
+  const weights = weightFiles(model, checkpoint.sources);
   const precise = preciseNodes(model);
   return {
     graph: writeModel(precise.model),
@@ -78,12 +76,21 @@ export function runnable(checkpoint: Checkpoint, model: Model): RunnableModel {
 
 /**
  * A session over a checkpoint's weights. A runtime opens files by their names, so what they lead to is looked at before and after.
+ * @param options.brief a few runs are wanted; whole numbers are multiplied in another way then, so models of them stay as they are
  * @throws HeadscopeError `changed`, and what the device throws
  */
-async function createSession(checkpoint: Checkpoint, device: Device, model: Model): Promise<Session> {
+async function createSession(
+  checkpoint: Checkpoint,
+  device: Device,
+  model: Model,
+  { brief = false } = {},
+): Promise<Session> {
   const sources = [...checkpoint.sources.values()];
   await requireUnchanged(sources);
-  const session = await device.createSession(runnable(checkpoint, model));
+  const session = await device.createSession({
+    ...runnable(checkpoint, model),
+    brief: brief && onlyFloats(model),
+  });
   try {
     await requireUnchanged(sources);
     return session;
@@ -229,7 +236,7 @@ export async function plainLogits(
   given: GivenInputs = {},
 ): Promise<Float32Array> {
   const { anatomy, original } = checkpoint;
-  const session = await createSession(checkpoint, device, original);
+  const session = await createSession(checkpoint, device, original, { brief: true });
   try {
     const alone = { rows: [{ ids }], indices: [0], lengths: [ids.length], width: ids.length };
     const feeds = modelFeeds(anatomy, alone, given);
@@ -322,7 +329,7 @@ class Lenses {
   private once(name: string, model: () => Model): Promise<Session> {
     let session = this.sessions.get(name);
     if (!session) {
-      session = createSession(this.checkpoint, this.device, model());
+      session = createSession(this.checkpoint, this.device, model(), { brief: true });
       this.sessions.set(name, session);
       session.catch(() => this.sessions.delete(name));
     }

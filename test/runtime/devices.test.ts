@@ -36,7 +36,7 @@ async function withWeights(stored = true): Promise<RunnableModel> {
   if (stored) await writeFile(path.join(folder, 'weights.bin'), bytes);
   const file: WeightFile = {
     name: 'weights.bin',
-    ...(stored ? { bytes: () => Promise.resolve(bytes) } : {}),
+    ...(stored ? { used: 16, blob: () => new Blob([bytes]) } : {}),
   };
   return { graph: g.encode(), weights: [file], folder };
 }

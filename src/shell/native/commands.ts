@@ -77,9 +77,9 @@ export class NativeState {
 
 async function create(
   state: NativeState,
-  { graph, folder }: { graph: Uint8Array; folder?: string },
+  { graph, folder, brief }: { graph: Uint8Array; folder?: string; brief?: boolean },
 ): Promise<SessionInfo> {
-  const session = await state.device.createSession({ graph, weights: [], folder });
+  const session = await state.device.createSession({ graph, weights: [], folder, brief });
   const id = await state.add(session);
   const { inputNames, outputNames } = session;
   return { id, inputNames: [...inputNames], outputNames: [...outputNames], device: state.device.name };

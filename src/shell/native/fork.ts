@@ -1,5 +1,5 @@
 import { fork } from 'node:child_process';
-import type { StartNative } from './process.ts';
+import { NATIVE_ENVIRONMENT, type StartNative } from './process.ts';
 
 /**
  * Starts the native runtime as a Node child process.
@@ -9,6 +9,7 @@ export function forkNative(script: string): StartNative {
   return () => {
     const child = fork(script, [], {
       serialization: 'advanced',
+      env: { ...process.env, ...NATIVE_ENVIRONMENT },
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     // A child that is gone already refuses messages; its exit says so to those who wait.

@@ -9,4 +9,10 @@ export interface NativeProcess extends Channel {
   kill(): void;
 }
 
+/**
+ * What such a process is started with besides its surroundings. Pieces of 1 MB and more are taken from the system one by one, and so go back to
+ * it when a checkpoint is closed; glibc would by and by take larger ones from its heap, where a few small pieces hold them.
+ */
+export const NATIVE_ENVIRONMENT = { MALLOC_MMAP_THRESHOLD_: String(2 ** 20) } as const;
+
 export type StartNative = () => NativeProcess;

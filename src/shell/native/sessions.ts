@@ -25,13 +25,18 @@ export class NativeSessions {
 
   /**
    * @param graph an ONNX file; its external data must lie in `folder`
-   * @param owner names the engine that asks
+   * @param options.owner names the engine that asks
+   * @param options.brief a few runs are wanted; see `RunnableModel`
    * @throws HeadscopeError `load-failed`, `outside-folder`, `missing-file`, `changed`, `out-of-memory`, `engine-stopped`
    */
-  async create(graph: Uint8Array, folder?: NodeFolder, owner = ''): Promise<SessionInfo> {
+  async create(
+    graph: Uint8Array,
+    folder?: NodeFolder,
+    { owner = '', brief = false }: { readonly owner?: string; readonly brief?: boolean } = {},
+  ): Promise<SessionInfo> {
     const weights = await checkGraph(graph, folder);
     const { client, state: sessions } = this.child.running();
-    const info = await client.call('create', { graph, folder: folder?.root });
+    const info = await client.call('create', { graph, folder: folder?.root, brief });
     sessions.set(info.id, { owner, weights });
     try {
       await requireUnchanged(weights); // the child opened them by name
