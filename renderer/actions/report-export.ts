@@ -74,10 +74,12 @@ async function render(
   if (kind === 'npz') {
     const { signal, onProgress } = options;
     const args = await captureArgs(workbench, arrays);
-    const { npz } = await engine.call('capture', args, {
+    const { npz, overflowed } = await engine.call('capture', args, {
       signal,
       onProgress: ({ done, total }) => onProgress({ step: 'capturing arrays', done: done / total }),
     });
+    if (overflowed > 0)
+      workbench.notify('warning', `${overflowed} numbers beyond 65,504 became infinite in float16.`);
     return npz;
   }
   const document = await reportDocument(workbench, which);

@@ -15,5 +15,6 @@ export async function captureArgs(workbench: WorkbenchState, choice: ArrayChoice
     sites: choice.sites,
     ...(layers && { layers }),
     ...(heads && { heads }),
+    ...(choice.half && { half: true }),
   };
 }

@@ -18,6 +18,8 @@ export interface ArrayChoice {
   readonly sites: readonly CaptureSite[];
   readonly layers: string;
   readonly heads: string;
+  /** float16; absent in sessions from before there was a choice. */
+  readonly half?: boolean;
 }
 
 export const INITIAL_REPORT_VIEW: ReportViewState = {

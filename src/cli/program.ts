@@ -68,6 +68,7 @@ command('capture', 'activations of prompts to an .npz under TransformerLens hook
   .option('--sites <list>', 'pattern, scores, z, q, k, v, result, resid, logits', 'pattern,z')
   .option('--layers <list>', 'layers, such as 0,2,5-7', parseList)
   .option('--heads <list>', 'heads, such as 0,3', parseList)
+  .option('--half', 'float16 in the place of float32, each number rounded to the nearest')
   .option('--out <file>', 'the .npz to write')
   .action(later(async () => (await import('./commands/capture.ts')).capture));
 

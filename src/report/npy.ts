@@ -41,22 +41,37 @@ export function elementType(array: NpyArray): string {
   return type;
 }
 
+/** Bytes of one element. */
+export const bytesPerElement = (type: string): number => Number(TYPES[type].descr.slice(2));
+
 /**
  * The bytes that stand in front of an array's data in a `.npy` file, version 1.0 (NumPy Enhancement Proposal 1); a multiple of 64 long, so
  * that the data can be mapped into memory.
  * @throws HeadscopeError `bad-array` when the dims do not agree with the number of elements
  */
 export function npyHeader(array: NpyArray): Uint8Array {
-  const { descr } = TYPES[elementType(array)];
+  const type = elementType(array);
   const expected = array.dims.reduce((product, dim) => product * dim, 1);
-  if (array.dims.some((dim) => !Number.isSafeInteger(dim) || dim < 0) || expected !== array.data.length) {
+  if (array.dims.some((dim) => !isDim(dim)) || expected !== array.data.length) {
     throw new HeadscopeError(
       'bad-array',
       `The dims [${array.dims.join(', ')}] do not describe ${array.data.length} elements.`,
     );
   }
-  const shape = array.dims.length === 1 ? `(${array.dims[0]},)` : `(${array.dims.join(', ')})`;
-  const text = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${shape}, }`;
+  return npyHeaderOf(type, array.dims);
+}
+
+const isDim = (dim: number): boolean => Number.isSafeInteger(dim) && dim >= 0;
+
+/** The header of an array whose numbers come later. @throws HeadscopeError `bad-array` for a type NumPy does not have, or dims that are none */
+export function npyHeaderOf(type: string, dims: readonly number[]): Uint8Array {
+  if (!Object.hasOwn(TYPES, type) || dims.some((dim) => !isDim(dim)))
+    throw new HeadscopeError(
+      'bad-array',
+      `A NumPy file cannot hold ${type} of the dims [${dims.join(', ')}]; convert the array to float32 first.`,
+    );
+  const shape = dims.length === 1 ? `(${dims[0]},)` : `(${dims.join(', ')})`;
+  const text = `{'descr': '${TYPES[type].descr}', 'fortran_order': False, 'shape': ${shape}, }`;
   const length = Math.ceil((10 + text.length + 1) / 64) * 64;
   const out = new Uint8Array(length).fill(0x20);
   out.set([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0]);

@@ -1,129 +1,143 @@
-import { Zip, ZipPassThrough } from 'fflate';
 import { HeadscopeError } from '../errors.ts';
-import { npyHeader, type NpyArray } from './npy.ts';
 import { concat } from './bytes.ts';
+import { ScatteredCrc32 } from './crc32.ts';
+import { bytesPerElement, elementType, npyHeader, npyHeaderOf, type NpyArray } from './npy.ts';
+import { directory, directoryLength, localHeader, localHeaderLength, type ZipEntry } from './zip-parts.ts';
 
-const MAX_BYTES = 0xffffffff;
-const MAX_ENTRIES = 0xffff;
-const SLICE = 1 << 20;
+/** One array of an `.npz` before its numbers are there. */
+export interface NpzEntry {
+  /** Its key in `numpy.load`, a TransformerLens hook name: `blocks.0.attn.hook_pattern` */
+  readonly name: string;
+  readonly dims: readonly number[];
+  /** By NumPy's name: float32, float16, int32, … */
+  readonly type: string;
+}
+
+/** A file of known size that is written at any place; what is not written reads as zeros. */
+export interface PlacedFile {
+  /** The bytes are written or copied when this returns. */
+  write(bytes: Uint8Array, position: number): void;
+}
+
+interface Placed extends ZipEntry {
+  readonly entry: NpzEntry;
+  readonly header: Uint8Array;
+  /** Where the numbers begin in the file. */
+  readonly data: number;
+}
+
+/** Where everything goes in an `.npz` (a zip of `.npy` files, uncompressed; of any size). */
+export interface NpzLayout {
+  /** Size of the whole file. */
+  readonly bytes: number;
+  readonly arrays: readonly Placed[];
+  readonly directory: number;
+}
+
+/** @throws HeadscopeError `bad-array` (name, type or dims) */
+export function npzLayout(entries: readonly NpzEntry[]): NpzLayout {
+  const names = new Set<string>();
+  let position = 0;
+  const arrays = entries.map((entry): Placed => {
+    checkName(entry.name, names);
+    const header = npyHeaderOf(entry.type, entry.dims);
+    const size =
+      header.length + bytesPerElement(entry.type) * entry.dims.reduce((product, dim) => product * dim, 1);
+    const file = { name: `${entry.name}.npy`, size };
+    const start = position + localHeaderLength(file);
+    const placed = { ...file, position, entry, header, data: start + header.length };
+    position = start + size;
+    return placed;
+  });
+  return { arrays, directory: position, bytes: position + directoryLength(arrays, position) };
+}
+
+function checkName(name: string, taken: Set<string>): void {
+  if (!/^[\w][\w.-]{0,199}$/.test(name) || name.includes('..')) {
+    throw new HeadscopeError(
+      'bad-array',
+      `"${name}" cannot be the name of an array; use letters, digits, dots, hyphens and underscores, as in blocks.0.attn.hook_pattern.`,
+    );
+  }
+  if (taken.has(name)) throw new HeadscopeError('bad-array', `There are two arrays of the name ${name}.`);
+  taken.add(name);
+}
 
 /**
- * Writes an `.npz` (a zip of `.npy` files, uncompressed) array by array: what has been handed on is not kept, so a capture larger than
- * memory can be written. The same arrays in the same order give the same bytes.
+ * Writes an `.npz` in parts that come in any order and are not kept, so an export larger than memory can be written. The same numbers give the
+ * same bytes, whatever the order.
  */
 export class NpzWriter {
-  readonly #emit: (chunk: Uint8Array) => void | Promise<void>;
-  readonly #zip: Zip;
-  readonly #names = new Set<string>();
-  #ready: Uint8Array[] = [];
-  #written = 0;
-  #directory = 22;
-  #busy = false;
-  #closed: string | undefined;
+  readonly #layout: NpzLayout;
+  readonly #file: PlacedFile;
+  readonly #sums: ReadonlyMap<string, { readonly placed: Placed; readonly crc: ScatteredCrc32 }>;
 
-  /**
-   * @param emit receives the file piece by piece and is waited for; a piece may be a view of an added array's data, so it must be written
-   * or copied before its promise is fulfilled
-   */
-  constructor(emit: (chunk: Uint8Array) => void | Promise<void>) {
-    this.#emit = emit;
-    this.#zip = new Zip((error, chunk) => {
-      if (error) throw error;
-      this.#ready.push(chunk);
-    });
+  constructor(layout: NpzLayout, file: PlacedFile) {
+    this.#layout = layout;
+    this.#file = file;
+    this.#sums = new Map(
+      layout.arrays.map((placed) => {
+        const crc = new ScatteredCrc32(placed.size);
+        crc.add(placed.header, 0);
+        return [placed.entry.name, { placed, crc }];
+      }),
+    );
   }
 
   /**
-   * Writes one array.
-   * @param name its key in `numpy.load`, a TransformerLens hook name: `blocks.0.attn.hook_pattern`
-   * @throws HeadscopeError `bad-array` (name or dims), `npz-too-large` (beyond 4 GiB or 65,535 arrays, the limits of the zip format that
-   * is written; nothing of this array has been written then, and `finish` still makes a whole file of the others)
+   * Writes elements of one array; each at most once, those never written are zeros.
+   * @param start index of the first in the flat, row-major array
+   * @param data of the array's type
+   * @throws HeadscopeError `bad-array` (no such array, another type, beyond its end), and what the file throws
    */
-  async add(name: string, array: NpyArray): Promise<void> {
-    await this.#exclusively(async () => {
-      this.#checkName(name);
-      const header = npyHeader(array);
-      const file = `${name}.npy`;
-      const nameBytes = new TextEncoder().encode(file).length;
-      // Local header 30 + name, data descriptor 16, central directory entry 46 + name.
-      const size = 46 + nameBytes + header.length + array.data.byteLength;
-      const directory = this.#directory + 46 + nameBytes;
-      if (this.#written + size + directory > MAX_BYTES || this.#names.size >= MAX_ENTRIES) {
-        throw new HeadscopeError(
-          'npz-too-large',
-          `The array ${name} (${array.data.byteLength} bytes) does not fit: an .npz file holds 4 GiB and ${MAX_ENTRIES} arrays; capture fewer layers or sites, or split the prompts over several files.`,
-          1,
-        );
-      }
-      this.#names.add(name);
-      this.#directory = directory;
-      const entry = new ZipPassThrough(file);
-      // The zip format cannot say "no date"; its first day, read in local time as fflate does, is the same everywhere.
-      entry.mtime = new Date(1980, 0, 1);
-      this.#zip.add(entry);
-      const bytes = new Uint8Array(array.data.buffer, array.data.byteOffset, array.data.byteLength);
-      entry.push(header, bytes.length === 0);
-      await this.#drain();
-      for (let at = 0; at < bytes.length; at += SLICE) {
-        entry.push(bytes.subarray(at, at + SLICE), at + SLICE >= bytes.length);
-        await this.#drain();
-      }
-    });
-  }
-
-  /** Writes the directory that makes the file whole. Nothing can be added afterwards. */
-  async finish(): Promise<void> {
-    await this.#exclusively(async () => {
-      this.#zip.end();
-      this.#closed = 'the file is finished';
-      await this.#drain();
-    });
-  }
-
-  async #drain(): Promise<void> {
-    const ready = this.#ready;
-    this.#ready = [];
-    const closed = this.#closed;
-    this.#closed = 'an earlier piece of it could not be written';
-    for (const chunk of ready) {
-      if (chunk.length === 0) continue;
-      this.#written += chunk.length;
-      await this.#emit(chunk);
-    }
-    this.#closed = closed;
-  }
-
-  async #exclusively(work: () => Promise<void>): Promise<void> {
-    const closed = this.#busy ? 'the array before is still being written; await it first' : this.#closed;
-    if (closed) throw new HeadscopeError('bad-array', `No array can be added to the .npz file: ${closed}.`);
-    this.#busy = true;
-    try {
-      await work();
-    } finally {
-      this.#busy = false;
-    }
-  }
-
-  #checkName(name: string): void {
-    if (!/^[\w][\w.-]{0,199}$/.test(name) || name.includes('..')) {
+  write(name: string, start: number, data: NpyArray['data']): void {
+    const known = this.#sums.get(name);
+    if (!known) throw new HeadscopeError('bad-array', `The file was laid out without an array ${name}.`);
+    const { placed, crc } = known;
+    const { type } = placed.entry;
+    elementType({ data, dims: [], type });
+    const offset = start * bytesPerElement(type);
+    const end = placed.header.length + offset + data.byteLength;
+    if (!(start >= 0) || end > placed.size)
       throw new HeadscopeError(
         'bad-array',
-        `"${name}" cannot be the name of an array; use letters, digits, dots, hyphens and underscores, as in blocks.0.attn.hook_pattern.`,
+        `${data.length} elements from ${start} on lie beyond the end of the array ${name}.`,
       );
-    }
-    if (this.#names.has(name))
-      throw new HeadscopeError('bad-array', `The array ${name} was already written.`);
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    crc.add(bytes, placed.header.length + offset);
+    this.#file.write(bytes, placed.data + offset);
   }
+
+  /** Writes the headers and the directory that make the file whole. Nothing can be written afterwards. */
+  finish(): void {
+    const { arrays, directory: start } = this.#layout;
+    const crcs = arrays.map(({ entry }) => this.#sums.get(entry.name)!.crc.value);
+    arrays.forEach((placed, i) => {
+      this.#file.write(concat([localHeader(placed, crcs[i]), placed.header]), placed.position);
+    });
+    this.#file.write(concat(directory(arrays, crcs, start)), start);
+  }
+}
+
+/** A file in memory. */
+export function memoryFile(bytes: number): PlacedFile & { readonly bytes: Uint8Array<ArrayBuffer> } {
+  const whole = new Uint8Array(bytes);
+  return { bytes: whole, write: (piece, position) => whole.set(piece, position) };
 }
 
 /**
  * A whole `.npz` in memory, for arrays that are few and small.
- * @throws HeadscopeError `bad-array`, `npz-too-large`
+ * @throws HeadscopeError `bad-array`
  */
-export async function toNpz(arrays: Readonly<Record<string, NpyArray>>): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  const writer = new NpzWriter((chunk) => void parts.push(chunk));
-  for (const [name, array] of Object.entries(arrays)) await writer.add(name, array);
-  await writer.finish();
-  return concat(parts);
+export function toNpz(arrays: Readonly<Record<string, NpyArray>>): Uint8Array<ArrayBuffer> {
+  const named = Object.entries(arrays);
+  for (const [, array] of named) npyHeader(array);
+  const layout = npzLayout(
+    named.map(([name, array]) => ({ name, dims: array.dims, type: elementType(array) })),
+  );
+  const file = memoryFile(layout.bytes);
+  const writer = new NpzWriter(layout, file);
+  for (const [name, { data }] of named) writer.write(name, 0, data);
+  writer.finish();
+  return file.bytes;
 }

@@ -22,7 +22,7 @@ export interface RenderOptions {
 /**
  * All files of a report, by their names relative to its folder: report.json, report.html, tables/*.csv, figures/*.svg and *.csv, and
  * arrays.npz when arrays are given. The same document gives the same bytes.
- * @throws HeadscopeError `bad-report` (the document breaks its schema), `bad-array`, `npz-too-large`, `cancelled`
+ * @throws HeadscopeError `bad-report` (the document breaks its schema), `bad-array`, `cancelled`
  */
 export async function renderReport(
   document: ReportDocument,
@@ -62,7 +62,7 @@ export async function renderReport(
     }
   }
   files.set('report.html', pageHtml(report, drawings));
-  if (arrays) files.set('arrays.npz', await toNpz(arrays));
+  if (arrays) files.set('arrays.npz', toNpz(arrays));
   return files;
 }
 

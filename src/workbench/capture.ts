@@ -1,7 +1,9 @@
 import { layerChunks } from '../analysis/profile/layer-chunks.ts';
 import { HeadscopeError } from '../errors.ts';
-import type { RowResult, RunOptions, Runner, Site } from '../instrument/runner.ts';
-import { NpzWriter } from '../report/npz.ts';
+import { BATCH_BYTES } from '../instrument/batches.ts';
+import type { RowResult, RunOptions, Runner, RunRequest, Site } from '../instrument/runner.ts';
+import { toHalves } from '../report/half.ts';
+import { npzLayout, NpzWriter, type NpzEntry, type PlacedFile } from '../report/npz.ts';
 
 /** What can be captured by name; `resid` is pre, mid and post together. */
 export const CAPTURE_SITES = ['pattern', 'scores', 'z', 'q', 'k', 'v', 'result', 'resid', 'logits'] as const;
@@ -13,32 +15,55 @@ export interface CaptureSettings {
   readonly layers?: readonly number[];
   /** Heads to keep of every layer; all when absent. */
   readonly heads?: readonly number[];
+  /** float16 in the place of float32, each number rounded to the nearest. */
+  readonly half?: boolean;
 }
 
-/** TransformerLens hook names, and whether the head axis comes after the position there. */
-const HOOKS: Readonly<Record<Site, { readonly name: string; readonly headsLast: boolean }>> = {
-  pattern: { name: 'attn.hook_pattern', headsLast: false },
-  scores: { name: 'attn.hook_attn_scores', headsLast: false },
-  z: { name: 'attn.hook_z', headsLast: true },
-  q: { name: 'attn.hook_q', headsLast: true },
-  k: { name: 'attn.hook_k', headsLast: true },
-  v: { name: 'attn.hook_v', headsLast: true },
-  result: { name: 'attn.hook_result', headsLast: true },
-  resid_pre: { name: 'hook_resid_pre', headsLast: false },
-  resid_mid: { name: 'hook_resid_mid', headsLast: false },
-  resid_post: { name: 'hook_resid_post', headsLast: false },
+/** A file in the memory of the app is copied while it is saved; a larger one is for the command line. */
+export const MOST_IN_MEMORY = 2 ** 30;
+
+interface CaptureRow {
+  readonly ids: readonly number[];
+}
+
+/** TransformerLens hook names. */
+const HOOKS: Readonly<Record<Site, string>> = {
+  pattern: 'attn.hook_pattern',
+  scores: 'attn.hook_attn_scores',
+  z: 'attn.hook_z',
+  q: 'attn.hook_q',
+  k: 'attn.hook_k',
+  v: 'attn.hook_v',
+  result: 'attn.hook_result',
+  resid_pre: 'hook_resid_pre',
+  resid_mid: 'hook_resid_mid',
+  resid_post: 'hook_resid_post',
 };
 
 /** q and k carry rotary positions here, as TransformerLens' hook_rot_q and hook_rot_k do where there are any. */
-export interface CapturePlan {
-  readonly arrays: readonly {
-    readonly name: string;
-    readonly site: Site | 'logits';
-    readonly layer: number;
-    readonly dims: readonly number[];
-  }[];
-  readonly bytes: number;
+export interface CaptureArray {
+  readonly name: string;
+  readonly site: Site | 'logits';
+  /** −1 for logits. */
+  readonly layer: number;
+  readonly dims: readonly number[];
+  readonly type: 'float32' | 'float16';
 }
+
+/** What a capture takes, in bytes. */
+export interface CapturePlan {
+  readonly arrays: readonly CaptureArray[];
+  /** The arrays' numbers. */
+  readonly bytes: number;
+  /** The whole .npz. */
+  readonly fileBytes: number;
+  /** How often all prompts are run. */
+  readonly runs: number;
+  /** The most that captured values take in memory at once, beside the model and its own work. */
+  readonly memory: number;
+}
+
+const product = (dims: readonly number[]): number => dims.reduce((all, dim) => all * dim, 1);
 
 function sitesFor(runner: Runner, settings: CaptureSettings, layer: number): Site[] {
   const wanted = settings.sites.flatMap((site): Site[] => {
@@ -56,17 +81,16 @@ function sitesFor(runner: Runner, settings: CaptureSettings, layer: number): Sit
   });
 }
 
-/** What a capture would hold, before it runs: names, shapes, bytes. @throws HeadscopeError `no-layer`, `no-site`, `no-head` */
-export function planCapture(
-  runner: Runner,
-  rows: readonly { readonly ids: readonly number[] }[],
-  settings: CaptureSettings,
-): CapturePlan {
+const keptHeads = (settings: CaptureSettings, all: number): readonly number[] =>
+  settings.heads?.filter((head) => head < all) ?? Array.from({ length: all }, (_, head) => head);
+
+function arraysOf(runner: Runner, rows: readonly CaptureRow[], settings: CaptureSettings): CaptureArray[] {
   const { shape } = runner;
-  const width = Math.max(...rows.map((row) => row.ids.length));
+  const width = longest(rows);
   const batch = rows.length;
+  const type = settings.half ? 'float16' : 'float32';
   const layers = settings.layers ?? shape.heads.map((_, layer) => layer);
-  const arrays: { name: string; site: Site | 'logits'; layer: number; dims: number[] }[] = [];
+  const arrays: CaptureArray[] = [];
   for (const layer of layers) {
     if (!(layer >= 0 && layer < shape.layers))
       throw new HeadscopeError('no-layer', `There is no layer ${layer}; the model has ${shape.layers}.`);
@@ -77,111 +101,190 @@ export function planCapture(
         `There is no head ${wrong} in layer ${layer}; it has ${shape.heads[layer]}.`,
       );
     for (const site of sitesFor(runner, settings, layer)) {
-      const all = site === 'k' || site === 'v' ? shape.kvHeads[layer] : shape.heads[layer];
-      const heads = (settings.heads?.filter((head) => head < all) ?? Array.from({ length: all })).length;
+      const ofKeys = site === 'k' || site === 'v';
+      const heads = keptHeads(settings, ofKeys ? shape.kvHeads[layer] : shape.heads[layer]).length;
       const inner = site === 'result' ? shape.dModel : shape.headDim[layer];
       const keys = shape.keys?.[layer] ?? width;
-      const dims =
-        site === 'pattern' || site === 'scores'
-          ? [batch, heads, width, keys]
-          : site.startsWith('resid')
-            ? [batch, width, shape.dModel]
-            : [batch, site === 'k' || site === 'v' ? keys : width, heads, inner];
-      arrays.push({ name: `blocks.${layer}.${HOOKS[site].name}`, site, layer, dims });
+      const dims = isSquare(site)
+        ? [batch, heads, width, keys]
+        : isResidual(site)
+          ? [batch, width, shape.dModel]
+          : [batch, ofKeys ? keys : width, heads, inner];
+      arrays.push({ name: `blocks.${layer}.${HOOKS[site]}`, site, layer, dims, type });
     }
   }
   if (settings.sites.includes('logits'))
-    arrays.push({ name: 'logits', site: 'logits', layer: -1, dims: [batch, width, shape.vocab] });
-  const bytes = arrays.reduce(
-    (sum, { dims }) => sum + 4 * dims.reduce((product, dim) => product * dim, 1),
-    0,
+    arrays.push({ name: 'logits', site: 'logits', layer: -1, dims: [batch, width, shape.vocab], type });
+  return arrays;
+}
+
+const longest = (rows: readonly CaptureRow[]): number => Math.max(...rows.map((row) => row.ids.length));
+const isSquare = (site: CaptureArray['site']): boolean => site === 'pattern' || site === 'scores';
+const isResidual = (site: CaptureArray['site']): boolean => site.startsWith('resid');
+
+/** What a run hands over for one of the longest prompts: the values of all heads, whichever are kept, in float32. */
+function bytesInRun({ shape }: Runner, { site, layer, dims }: CaptureArray): number {
+  const [, ...own] = dims;
+  if (site !== 'logits' && !isResidual(site))
+    own[isSquare(site) ? 0 : 1] = site === 'k' || site === 'v' ? shape.kvHeads[layer] : shape.heads[layer];
+  return 4 * product(own);
+}
+
+/** Arrays that are captured by the same run over the prompts. */
+const groupsOf = (runner: Runner, arrays: readonly CaptureArray[]): CaptureArray[][] =>
+  layerChunks(arrays, (array) => bytesInRun(runner, array));
+
+/** All that the file holds: the arrays behind the two that say which tokens they are of. */
+const entriesOf = (rows: readonly CaptureRow[], arrays: readonly CaptureArray[]): NpzEntry[] => [
+  { name: 'tokens', dims: [rows.length, longest(rows)], type: 'int32' },
+  { name: 'lengths', dims: [rows.length], type: 'int32' },
+  ...arrays,
+];
+
+/** What a capture would hold and take, before it runs. @throws HeadscopeError `no-layer`, `no-site`, `no-head` */
+export function planCapture(
+  runner: Runner,
+  rows: readonly CaptureRow[],
+  settings: CaptureSettings,
+): CapturePlan {
+  const arrays = arraysOf(runner, rows, settings);
+  const groups = groupsOf(runner, arrays);
+  // The runtime's tensor, and each prompt's part that is cut out of it.
+  const perPrompt = groups.map(
+    (group) => 2 * group.reduce((sum, array) => sum + bytesInRun(runner, array), 0),
   );
-  return { arrays, bytes };
+  return {
+    arrays,
+    bytes: arrays.reduce((sum, { dims }) => sum + (settings.half ? 2 : 4) * product(dims), 0),
+    fileBytes: npzLayout(entriesOf(rows, arrays)).bytes,
+    runs: groups.length,
+    memory: Math.max(0, ...perPrompt.map((one) => Math.max(one, Math.min(one * rows.length, BATCH_BYTES)))),
+  };
 }
 
 /**
- * Captures activations of prompts into an .npz under TransformerLens' hook names, layer group by layer group, so that memory stays
- * bounded. Prompts of different length are padded with zeros on the right; `lengths` says how many positions are real, and `tokens` holds the ids
- * with −1 for padding.
+ * Captures activations of prompts into an .npz under TransformerLens' hook names. A few arrays a run, each prompt's part written as it comes, so
+ * memory holds no whole array. Prompts of different length are padded with zeros on the right; `lengths` says how many positions are
+ * real, and `tokens` holds the ids with −1 for padding.
  *
- * @param emit receives the file piece by piece
+ * @param file of the plan's `fileBytes`
+ * @returns how many finite numbers are too large for half precision and became infinite; masked scores do not count
+ * @throws HeadscopeError what `planCapture`, `Runner.run` and the file throw
  */
 export async function captureNpz(
   runner: Runner,
-  rows: readonly { readonly ids: readonly number[] }[],
+  rows: readonly CaptureRow[],
   settings: CaptureSettings,
-  emit: (chunk: Uint8Array) => Promise<void>,
+  file: PlacedFile,
   options: RunOptions = {},
-): Promise<CapturePlan> {
-  const plan = planCapture(runner, rows, settings);
-  const writer = new NpzWriter(emit);
-  const width = Math.max(...rows.map((row) => row.ids.length));
-  const tokens = new Int32Array(rows.length * width).fill(-1);
-  rows.forEach((row, i) => tokens.set(row.ids, i * width));
-  await writer.add('tokens', { data: tokens, dims: [rows.length, width] });
-  await writer.add('lengths', { data: Int32Array.from(rows, (row) => row.ids.length), dims: [rows.length] });
-  const layers = [...new Set(plan.arrays.filter((array) => array.layer >= 0).map((array) => array.layer))];
-  const bytesOf = (layer: number): number =>
-    4 *
-    plan.arrays
-      .filter((array) => array.layer === layer)
-      .reduce((sum, { dims }) => sum + dims.reduce((p, d) => p * d, 1), 0);
-  const chunks: number[][] = layerChunks(layers, bytesOf);
-  const wantsLogits = settings.sites.includes('logits');
-  if (chunks.length === 0 && wantsLogits) chunks.push([]);
-  for (const [step, chunk] of chunks.entries()) {
-    const here = plan.arrays.filter(
-      (array) => chunk.includes(array.layer) || (step === 0 && array.site === 'logits'),
-    );
-    const buffers = new Map(
-      here.map((array) => [array, new Float32Array(array.dims.reduce((p, d) => p * d, 1))]),
-    );
-    const taps = here.flatMap((array) =>
-      array.site === 'logits' ? [] : [{ site: array.site, layers: [array.layer] }],
-    );
+): Promise<{ readonly overflowed: number }> {
+  const arrays = arraysOf(runner, rows, settings);
+  const writer = new NpzWriter(npzLayout(entriesOf(rows, arrays)), file);
+  const width = longest(rows);
+  rows.forEach(({ ids }, i) => {
+    const padded = new Int32Array(width).fill(-1);
+    padded.set(ids);
+    writer.write('tokens', i * width, padded);
+  });
+  writer.write(
+    'lengths',
+    0,
+    Int32Array.from(rows, ({ ids }) => ids.length),
+  );
+  const records = new RecordWriter(writer);
+  const groups = groupsOf(runner, arrays);
+  for (const [step, group] of groups.entries()) {
     await runner.run(
-      { rows: rows.map(({ ids }) => ({ ids })), taps, logits: wantsLogits && step === 0 ? 'all' : 'none' },
+      requestOf(rows, group),
       (row) => {
-        for (const [array, buffer] of buffers) place(array, buffer, row, settings.heads);
+        for (const array of group) place(records, array, row, settings);
       },
       {
         signal: options.signal,
-        onProgress: (done, total) => options.onProgress?.(step * total + done, chunks.length * total),
+        onProgress: (done, total) => options.onProgress?.(step * total + done, groups.length * total),
       },
     );
-    for (const [array, buffer] of buffers) await writer.add(array.name, { data: buffer, dims: array.dims });
   }
-  await writer.finish();
-  return plan;
+  writer.finish();
+  return { overflowed: records.overflowed };
 }
 
-/** Copies one row's tensor into the batch array, heads after positions where TransformerLens has them so. */
-function place(
-  array: CapturePlan['arrays'][number],
-  buffer: Float32Array,
-  row: RowResult,
-  only: readonly number[] | undefined,
-): void {
-  const size = array.dims.slice(1).reduce((product, dim) => product * dim, 1);
-  const start = row.index * size;
-  if (array.site === 'logits') {
-    buffer.set(row.logits, start);
-    return;
+const requestOf = (rows: readonly CaptureRow[], group: readonly CaptureArray[]): RunRequest => ({
+  rows: rows.map(({ ids }) => ({ ids })),
+  taps: group.flatMap(({ site, layer }) => (site === 'logits' ? [] : [{ site, layers: [layer] }])),
+  logits: group.some(({ site }) => site === 'logits') ? 'all' : 'none',
+});
+
+/** Numbers that are gathered before they are written. */
+const GATHERED = 2 ** 20;
+
+/** Writes numbers record by record, in float32 or rounded to float16. */
+class RecordWriter {
+  readonly #writer: NpzWriter;
+  #numbers = new Float32Array(GATHERED);
+  #halves = new Uint16Array(0);
+  overflowed = 0;
+
+  constructor(writer: NpzWriter) {
+    this.#writer = writer;
   }
-  const tensor = row.tap(array.site, array.layer);
-  if (array.site.startsWith('resid')) {
-    buffer.set(tensor.data, start);
-    return;
-  }
-  const [heads, length, inner] = tensor.dims;
-  const kept = only?.filter((head) => head < heads) ?? Array.from({ length: heads }, (_, head) => head);
-  const square = array.site === 'pattern' || array.site === 'scores';
-  kept.forEach((head, slot) => {
-    for (let t = 0; t < length; t++) {
-      const from = (head * length + t) * inner;
-      const to =
-        start + (square ? (slot * array.dims[2] + t) * array.dims[3] : (t * kept.length + slot) * inner);
-      buffer.set(tensor.data.subarray(from, from + inner), to);
+
+  /**
+   * Writes `count` records of `size` numbers, one behind the other.
+   * @param start of the first, counted in numbers
+   * @param fill puts the record's numbers into an array of zeros
+   */
+  write(
+    { name, type, site }: CaptureArray,
+    start: number,
+    [count, size]: readonly [number, number],
+    fill: (record: number, into: Float32Array) => void,
+  ): void {
+    if (size > this.#numbers.length) this.#numbers = new Float32Array(size);
+    const atOnce = Math.floor(this.#numbers.length / Math.max(1, size));
+    for (let first = 0; first < count; first += atOnce) {
+      const records = Math.min(atOnce, count - first);
+      const numbers = this.#numbers.subarray(0, records * size).fill(0);
+      for (let i = 0; i < records; i++) fill(first + i, numbers.subarray(i * size, (i + 1) * size));
+      const at = start + first * size;
+      if (type === 'float32') this.#writer.write(name, at, numbers);
+      else {
+        if (this.#halves.length < numbers.length) this.#halves = new Uint16Array(this.#numbers.length);
+        const lost = toHalves(numbers, this.#halves);
+        if (site !== 'scores') this.overflowed += lost;
+        this.#writer.write(name, at, this.#halves.subarray(0, numbers.length));
+      }
     }
-  });
+  }
+}
+
+/** Writes one prompt's part of an array, heads after positions where TransformerLens has them so. */
+function place(records: RecordWriter, array: CaptureArray, row: RowResult, settings: CaptureSettings): void {
+  const start = row.index * product(array.dims.slice(1));
+  const { site, layer, dims } = array;
+  if (site === 'logits' || isResidual(site)) {
+    const data = site === 'logits' ? row.logits : row.tap(site, layer).data;
+    const inner = dims[2];
+    records.write(array, start, [data.length / inner, inner], (t, into) =>
+      into.set(data.subarray(t * inner, (t + 1) * inner)),
+    );
+    return;
+  }
+  const tensor = row.tap(site, layer);
+  const [heads, length, inner] = tensor.dims;
+  const kept = keptHeads(settings, heads);
+  const vector = (head: number, t: number): Float32Array =>
+    tensor.data.subarray((head * length + t) * inner, (head * length + t + 1) * inner);
+  if (isSquare(site)) {
+    const [, , width, keys] = dims;
+    kept.forEach((head, slot) =>
+      records.write(array, start + slot * width * keys, [length, keys], (t, into) =>
+        into.set(vector(head, t)),
+      ),
+    );
+  } else {
+    records.write(array, start, [length, kept.length * inner], (t, into) =>
+      kept.forEach((head, slot) => into.set(vector(head, t), slot * inner)),
+    );
+  }
 }

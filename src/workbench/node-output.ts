@@ -1,6 +1,10 @@
-import { mkdir, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { createReadStream, writeSync } from 'node:fs';
+import { mkdir, open, rename, rm, stat, statfs, type FileHandle } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { HeadscopeError } from '../errors.ts';
+import type { PlacedFile } from '../report/npz.ts';
+import { formatBytes } from '../report/numbers.ts';
 
 /** Told the path of each temporary file before it exists and after it is gone, so that a killed program's leftovers can be removed. */
 export type TemporaryListener = (path: string, exists: boolean) => void;
@@ -96,6 +100,77 @@ async function writeInto(target: string, write: Write): Promise<void> {
     await handle.close().catch(() => undefined);
   }
 }
+
+/**
+ * Refuses a file that the disk has no room for; where the room is unknown nothing is refused.
+ * @throws HeadscopeError `disk-full`
+ */
+export async function checkRoom(target: string, bytes: number): Promise<void> {
+  const there = await stat(target).catch(() => undefined);
+  const folder = there && !there.isFile() ? tmpdir() : path.dirname(path.resolve(target));
+  const disk = await statfs(folder).catch(() => undefined);
+  const free = disk ? disk.bavail * disk.bsize : 0;
+  if (free > 0 && bytes > free)
+    throw new HeadscopeError(
+      'disk-full',
+      `${target} would take ${formatBytes(bytes)}, but only ${formatBytes(free)} are free in ${folder}. Capture less, write float16, or choose another disk.`,
+      1,
+    );
+}
+
+/**
+ * Writes a file of known size at any place and in any order, so that it is either there whole or not at all. For a device or pipe it is
+ * gathered in a temporary file first.
+ * @throws HeadscopeError `write-failed`
+ */
+export async function writePlacedAtomic(
+  target: string,
+  bytes: number,
+  write: (file: PlacedFile) => Promise<void>,
+): Promise<void> {
+  const there = await stat(target).catch(() => undefined);
+  const piped = there !== undefined && !there.isFile() && !there.isDirectory();
+  const folder = piped ? tmpdir() : path.dirname(target);
+  const temporary = path.join(folder, `.${path.basename(target)}.${process.pid}.tmp`);
+  let handle: FileHandle | undefined;
+  listener(temporary, true);
+  try {
+    try {
+      handle = await open(temporary, 'wx');
+      await handle.truncate(bytes);
+    } catch (cause) {
+      throw writeError(target, cause);
+    }
+    await write(placedFile(handle.fd, target));
+    try {
+      if (!piped) await handle.sync();
+      await handle.close();
+      handle = undefined;
+      if (!piped) await rename(temporary, target);
+    } catch (cause) {
+      throw writeError(target, cause);
+    }
+    if (piped)
+      await writeInto(target, async (append) => {
+        for await (const chunk of createReadStream(temporary)) await append(chunk as Uint8Array);
+      });
+  } finally {
+    await handle?.close().catch(() => undefined);
+    await rm(temporary, { force: true });
+    listener(temporary, false);
+  }
+}
+
+const placedFile = (descriptor: number, target: string): PlacedFile => ({
+  write(bytes, position) {
+    try {
+      for (let done = 0; done < bytes.length;)
+        done += writeSync(descriptor, bytes, done, bytes.length - done, position + done);
+    } catch (cause) {
+      throw writeError(target, cause);
+    }
+  },
+});
 
 /**
  * Writes a folder of files so that it appears whole: a new folder is filled under a temporary name and renamed; files of an existing

@@ -2,6 +2,7 @@ import { strFromU8, unzipSync } from 'fflate';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nodeDevice } from '../../src/runtime/node-cpu.ts';
 import { readReport } from '../../src/report/index.ts';
+import { formatBytes } from '../../src/report/numbers.ts';
 import { planCapture } from '../../src/workbench/capture.ts';
 import { hashFiles } from '../../src/workbench/hash.ts';
 import { openWorkbench } from '../../src/workbench/workbench.ts';
@@ -121,6 +122,9 @@ describe('the report', () => {
       layers: [0, 2],
     });
     expect(Number(await plan.getAttribute('data-bytes'))).toBe(expected.bytes);
+    await expect.poll(() => plan.innerText()).toContain(formatBytes(expected.fileBytes));
+    await app.page.getByRole('checkbox', { name: /^Half precision/ }).check();
+    await expect.poll(() => plan.getAttribute('data-bytes')).toBe(String(expected.bytes / 2));
     await workbench.close();
     await app.page.getByRole('checkbox', { name: /report’s .zip/ }).check();
   });
@@ -142,6 +146,8 @@ describe('the report', () => {
     const arrays = unzipSync(files['arrays.npz']);
     expect(Object.keys(arrays)).toEqual(document.arrays!.map((array) => `${array.name}.npy`));
     expect(Object.keys(arrays)).toContain('blocks.2.attn.hook_q.npy');
+    expect(strFromU8(arrays['blocks.2.attn.hook_q.npy'].subarray(0, 128), true)).toContain("'<f2'");
+    expect(document.arrays!.at(-1)!.dtype).toBe('float16');
     expect(Object.keys(arrays)).not.toContain('blocks.1.attn.hook_q.npy');
   });
 

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { unzipSync } from 'fflate';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -100,6 +100,26 @@ test('capture writes TransformerLens names and shapes', () => {
     [...Object.keys(dims), 'tokens', 'lengths'].map((name) => `${name}.npy`).sort(),
   );
   expect(readdirSync(folder)).toEqual(['a.npz']);
+});
+
+test('capture says first what it takes, and writes float16 when asked', () => {
+  const folder = temporaryFolder(onTestFinished);
+  const out = path.join(folder, 'a.npz');
+  const args = [sample('llama-tiny'), '--prompt', PROMPT, '--sites', 'z', '--half', '--out', out];
+  const { stderr, status } = headscope('capture', ...args);
+  expect(status).toBe(0);
+  expect(stderr).toMatch(
+    /^4 arrays \(float16\) of 1 prompt, the longest of 16 tokens: 1[67].* KiB on disk, up to 64 KiB of memory for captured values; 1 run over the prompts$/m,
+  );
+  const found = document<{ fileBytes: number; bytes: number; arrays: { dtype: string }[] }>(
+    'capture',
+    ...args,
+  );
+  expect(found.arrays.map(({ dtype }) => dtype)).toEqual(Array(4).fill('float16'));
+  expect(found.bytes).toBe(4 * 16 * 8 * 16 * 2);
+  expect(statSync(out).size).toBe(found.fileBytes);
+  const z = unzipSync(readFileSync(out))['blocks.3.attn.hook_z.npy'];
+  expect(Buffer.from(z).toString('latin1', 0, 128)).toContain("'descr': '<f2'");
 });
 
 test('sinks finds the delimiter with the heads that the sample is known for', () => {

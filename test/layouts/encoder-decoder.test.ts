@@ -1,6 +1,7 @@
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { unzipSync } from 'fflate';
 import { afterAll, describe, expect, it } from 'vitest';
 import { sitesOf } from '../../src/anatomy/anatomy.ts';
 import { runAll, type Edit } from '../../src/instrument/runner.ts';
@@ -9,6 +10,7 @@ import { readModel } from '../../src/onnx/read.ts';
 import { bytesSource } from '../../src/onnx/source.ts';
 import { writeModel } from '../../src/onnx/write.ts';
 import { nodeDevice } from '../../src/runtime/node-cpu.ts';
+import { memoryFile } from '../../src/report/npz.ts';
 import { captureNpz, planCapture } from '../../src/workbench/capture.ts';
 import { openWorkbench } from '../../src/workbench/workbench.ts';
 import { predict } from '../../src/workbench/predict.ts';
@@ -98,14 +100,17 @@ describe.each(['t5-pair', 'bart-pair'])('%s', (name) => {
     const { runner } = workbench.opened;
     const rows = sample.prompts.map((ids) => ({ ids }));
     const settings = { sites: ['pattern', 'v'] as const };
-    const { arrays } = planCapture(runner, rows, settings);
+    const { arrays, fileBytes } = planCapture(runner, rows, settings);
     const dims = (wanted: string) => arrays.find((array) => array.name === wanted)!.dims;
     const longest = Math.max(...sample.prompts.map((ids) => ids.length));
     expect(dims('blocks.1.attn.hook_pattern')).toEqual([2, 4, longest, sourceIds.length]);
     expect(dims('blocks.1.attn.hook_v').slice(0, 3)).toEqual([2, sourceIds.length, 4]);
-    let bytes = 0;
-    await captureNpz(runner, rows, settings, (chunk) => Promise.resolve(void (bytes += chunk.length)));
-    expect(bytes).toBeGreaterThan(4 * 2 * 4 * longest * sourceIds.length);
+    const file = memoryFile(fileBytes);
+    await captureNpz(runner, rows, settings, file);
+    const files = unzipSync(file.bytes);
+    expect(files['blocks.1.attn.hook_pattern.npy'].length).toBeGreaterThan(
+      4 * 2 * 4 * longest * sourceIds.length,
+    );
     const started = await predict(workbench, '', 3);
     expect(started.tokens.map(({ id }) => id)).toEqual([2]);
     const written = await predict(workbench, '7 30', 3);

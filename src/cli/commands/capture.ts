@@ -1,6 +1,13 @@
 import { HeadscopeError } from '../../errors.ts';
-import { CAPTURE_SITES, captureNpz, planCapture, type CaptureSite } from '../../workbench/capture.ts';
-import { writeFileAtomic } from '../../workbench/node-output.ts';
+import { formatBytes } from '../../report/numbers.ts';
+import {
+  CAPTURE_SITES,
+  captureNpz,
+  planCapture,
+  type CapturePlan,
+  type CaptureSite,
+} from '../../workbench/capture.ts';
+import { checkRoom, writePlacedAtomic } from '../../workbench/node-output.ts';
 import { promptsFrom, withWorkbench, type CommonOptions } from '../context.ts';
 
 interface CaptureOptions extends CommonOptions {
@@ -10,6 +17,7 @@ interface CaptureOptions extends CommonOptions {
   sites: string;
   layers?: number[];
   heads?: number[];
+  half?: boolean;
   out?: string;
 }
 
@@ -32,24 +40,43 @@ export async function capture(target: string, options: CaptureOptions): Promise<
   await withWorkbench(target, options, async (workbench, output) => {
     const prompts = await promptsFrom(options, workbench, output);
     const { runner } = workbench.opened;
-    const settings = { sites, layers: options.layers, heads: options.heads };
+    const settings = { sites, layers: options.layers, heads: options.heads, half: options.half };
     const plan = planCapture(runner, prompts, settings);
-    output.note(`capturing ${plan.arrays.length} arrays, ${(plan.bytes / 2 ** 20).toFixed(1)} MiB`);
+    output.note(planLine(plan, prompts));
+    await checkRoom(out, plan.fileBytes);
     const bar = output.progress('capture');
-    await writeFileAtomic(out, (append) =>
-      captureNpz(runner, prompts, settings, append, { onProgress: bar.update }).then(() => undefined),
-    );
+    let overflowed = 0;
+    await writePlacedAtomic(out, plan.fileBytes, async (file) => {
+      ({ overflowed } = await captureNpz(runner, prompts, settings, file, { onProgress: bar.update }));
+    });
     bar.end();
     const document = {
       file: out,
       bytes: plan.bytes,
+      fileBytes: plan.fileBytes,
+      memory: plan.memory,
+      runs: plan.runs,
       prompts: prompts.length,
-      arrays: plan.arrays.map(({ name, dims }) => ({ name, dims })),
+      overflowed,
+      arrays: plan.arrays.map(({ name, dims, type }) => ({ name, dims, dtype: type })),
     };
-    output.document(
-      document,
-      () =>
-        `${out}: ${plan.arrays.length} arrays of ${prompts.length} prompt${prompts.length > 1 ? 's' : ''}`,
-    );
+    output.document(document, () => {
+      const written = `${out}: ${counted(plan.arrays.length, 'array')} of ${counted(prompts.length, 'prompt')}`;
+      return overflowed === 0
+        ? written
+        : `${written}; ${counted(overflowed, 'number')} beyond 65,504 became infinite in float16`;
+    });
   });
+}
+
+const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
+
+/** What a capture takes, in a line: "48 arrays (float16) of 100 prompts, the longest of 4096 tokens: 3.2 GB on disk, …" */
+function planLine(
+  { arrays, fileBytes, memory, runs }: CapturePlan,
+  prompts: readonly { readonly ids: readonly number[] }[],
+): string {
+  const tokens = Math.max(...prompts.map(({ ids }) => ids.length));
+  const type = arrays[0]?.type ?? 'float32';
+  return `${counted(arrays.length, 'array')} (${type}) of ${counted(prompts.length, 'prompt')}, the longest of ${counted(tokens, 'token')}: ${formatBytes(fileBytes)} on disk, up to ${formatBytes(memory)} of memory for captured values; ${counted(runs, 'run')} over the prompts`;
 }

@@ -74,7 +74,7 @@ function listing({ arrays }: CapturePlan, rows: CaptureArgs['rows']): ArrayEntry
   return [
     { name: 'tokens', dtype: 'int32', dims: [rows.length, width], meaning: 'token ids, −1 is padding' },
     { name: 'lengths', dtype: 'int32', dims: [rows.length], meaning: 'tokens of each prompt' },
-    ...arrays.map(({ name, dims }) => ({ name, dtype: 'float32', dims: [...dims] })),
+    ...arrays.map(({ name, dims, type }) => ({ name, dtype: type, dims: [...dims] })),
   ];
 }
 

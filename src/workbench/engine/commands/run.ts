@@ -3,9 +3,15 @@ import { layerChunks } from '../../../analysis/profile/layer-chunks.ts';
 import { HeadscopeError } from '../../../errors.ts';
 import { runAll, type Edit, type HeadSummaries } from '../../../instrument/runner.ts';
 import type { FloatTensor } from '../../../runtime/device.ts';
-import { concat } from '../../../report/bytes.ts';
+import { memoryFile } from '../../../report/npz.ts';
 import { showTokens, type ShownToken } from '../../../text/prompt.ts';
-import { captureNpz, planCapture, type CapturePlan, type CaptureSettings } from '../../capture.ts';
+import {
+  captureNpz,
+  MOST_IN_MEMORY,
+  planCapture,
+  type CapturePlan,
+  type CaptureSettings,
+} from '../../capture.ts';
 import type { EditSpec } from '../../session/schema.ts';
 import { areaMeans } from '../area-means.ts';
 import type { Engine } from '../engine.ts';
@@ -207,34 +213,30 @@ export function capturePlan(engine: Engine, { rows, ...settings }: CaptureArgs):
   return Promise.resolve().then(() => planCapture(engine.workbench().runner, rows, settings));
 }
 
-/** A file in the memory of a browser is held twice while it is saved; more than this is for the command line. */
-const MOST_CAPTURED = 2 ** 30;
+export interface Captured {
+  readonly npz: Uint8Array<ArrayBuffer>;
+  readonly plan: CapturePlan;
+  /** Finite numbers that became infinite in float16. */
+  readonly overflowed: number;
+}
 
 /** Activations of prompts as an .npz file. @throws HeadscopeError `too-large` above 1 GB, and what `capturePlan` and `Runner.run` throw */
 export async function capture(
   engine: Engine,
   { rows, ...settings }: CaptureArgs,
   { signal, onProgress }: CallContext<RowProgress>,
-): Promise<{ npz: Uint8Array; plan: CapturePlan }> {
+): Promise<Captured> {
   const { runner } = engine.workbench();
-  const { bytes } = planCapture(runner, rows, settings);
-  if (bytes > MOST_CAPTURED)
+  const plan = planCapture(runner, rows, settings);
+  if (plan.fileBytes > MOST_IN_MEMORY)
     throw new HeadscopeError(
       'too-large',
-      `This capture has ${(bytes / 2 ** 30).toFixed(1)} GB, more than the 1 GB that can be saved here. Choose fewer layers or heads, or use "headscope capture".`,
+      `This capture has ${(plan.fileBytes / 2 ** 30).toFixed(1)} GB, more than the 1 GB that can be saved here. Choose fewer layers or heads, float16, or "headscope capture".`,
     );
-  const chunks: Uint8Array[] = [];
-  const plan = await captureNpz(
-    runner,
-    rows,
-    settings,
-    (chunk) => {
-      chunks.push(chunk.slice());
-      return Promise.resolve();
-    },
-    { signal, onProgress: progressOf(onProgress) },
-  );
-  return { npz: concat(chunks), plan };
+  const file = memoryFile(plan.fileBytes);
+  const options = { signal, onProgress: progressOf(onProgress) };
+  const { overflowed } = await captureNpz(runner, rows, settings, file, options);
+  return { npz: file.bytes, plan, overflowed };
 }
 
 /** Edits as a person makes them, turned into edits of one prompt. @throws HeadscopeError as `resolveEdits` */
