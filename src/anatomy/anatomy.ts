@@ -66,8 +66,13 @@ export interface Block {
   readonly z: HeadValue;
   /** Rows of the pattern sum to less than 1: the rest goes to a learned logit, or to a constant one, which is no position. */
   readonly restOnSink?: true;
-  /** The output of the softmax, before anything (dropout, NaN guard) that hands it on. */
-  readonly softmax: string;
+  /**
+   * Set where no softmax makes the pattern. `direct`: scores are multiplied with the values as they are or after another function.
+   * `implicit`: the file multiplies keys with values first, and the pattern was worked out from that.
+   */
+  readonly withoutSoftmax?: 'direct' | 'implicit';
+  /** Nothing makes the rows of the pattern sum to 1. */
+  readonly freeRows?: true;
   readonly outputProjection?: WeightRef & { readonly bias?: string; readonly output: string };
   readonly residPre?: string;
   readonly residMid?: string;

@@ -63,6 +63,15 @@ export class Shapes {
     return values?.length === 1 ? values[0] : undefined;
   }
 
+  /** True for a single number that is another one for prompts of another size. */
+  varies(value: string): boolean {
+    const first = this.scalar(value);
+    return this.changed.some(({ known }) => {
+      const values = known.get(value)?.values;
+      return values?.length === 1 && values[0] !== first;
+    });
+  }
+
   /** Number of elements for the first sizes tried; NaN when not known. */
   elements(value: string): number {
     return this.known.get(value)?.dims?.reduce((product, dim) => product * dim, 1) ?? NaN;
@@ -107,6 +116,9 @@ export const isBatchTimes = (axis: Axis | null | undefined): axis is Axis => onl
 /** One entry per token. */
 export const isTokens = (axis: Axis | null | undefined): boolean =>
   axis?.either === true || (only(axis, false, true) && axis.size === 1);
+/** One entry per position, of the prompt or of an encoder's output. */
+export const isPositions = (axis: Axis | null | undefined): boolean =>
+  isTokens(axis) || (!!axis && axis.source && !axis.tokens && !axis.batch && axis.size === 1);
 /** The same size whatever is fed. */
 export const isFixed = (axis: Axis | null | undefined): axis is Axis => only(axis, false, false);
 /** The same measure and size. */

@@ -8,7 +8,14 @@ import { isInnerProduct } from './operators.ts';
 
 /** The core of one attention block: scores → softmax → pattern → z, and the values that are multiplied. */
 export interface AttentionCore {
-  readonly softmax: Node;
+  /** The softmax; without one, the operator that gives the pattern. */
+  readonly weighing: Node;
+  /** Set where there is no softmax: the pattern is in the file, or was worked out from a product of keys and values. */
+  readonly without?: 'direct' | 'implicit';
+  /** Nothing makes the rows of the pattern sum to 1. */
+  readonly freeRows?: boolean;
+  /** The operator that changes scores with the number of tokens. */
+  readonly counting?: string;
   readonly queries: Axis;
   readonly keys: Axis;
   readonly heads: number;
@@ -32,7 +39,7 @@ const SCORE_OPS =
 const MORE_SCORE_OPS = /^(Concat|Slice|Pad)$/;
 
 /** Goes back from the softmax to the product of queries and keys. Values on the way come with it, the softmax's input first. */
-function findProduct(index: GraphIndex, start: string): { node: Node; path: string[] } | undefined {
+export function findProduct(index: GraphIndex, start: string): { node: Node; path: string[] } | undefined {
   const seen = new Set<string>();
   const search = (
     value: string,
@@ -132,7 +139,7 @@ export function readCore(index: GraphIndex, shapes: Shapes, softmax: Node): Find
   });
   return {
     core: {
-      softmax,
+      weighing: softmax,
       queries: pattern.queries,
       keys: pattern.keys,
       heads: pattern.heads,
@@ -147,7 +154,15 @@ export function readCore(index: GraphIndex, shapes: Shapes, softmax: Node): Find
   };
 }
 
-function operands(index: GraphIndex, node: Node, path: readonly string[]): { query?: string; key?: string } {
+/**
+ * What a product of queries and keys multiplies; nothing when it cannot be told which is which.
+ * @param path values on the way from what the product is needed for back to it
+ */
+export function operands(
+  index: GraphIndex,
+  node: Node,
+  path: readonly string[],
+): { query?: string; key?: string } {
   if (turned(index, path.slice(0, -1))) return {};
   if (node.opType === 'Einsum') return einsumOperands(node);
   // a fused product may transpose on its own; what it multiplies is then not what it reads

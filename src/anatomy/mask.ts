@@ -19,7 +19,8 @@ const MIXING =
   /^(MatMul|FusedMatMul|Gemm|Einsum|Conv|.*Normalization|MatMulNBits|MatMulInteger|DynamicQuantizeMatMul|QLinearMatMul)$/;
 
 /**
- * Works out which keys each query may see, by computing the scores with every query–key product set to zero: what is left is the mask.
+ * Works out which keys each query may see, by computing the scores with every query–key product set to zero: what is left is the mask. Without
+ * a softmax, the pattern is computed with every product set to one.
  *
  * @returns for each block: true when exactly the keys up to the query are allowed, false when all are, null when it cannot be told
  */
@@ -30,42 +31,52 @@ export async function readCausality(
   cores: readonly AttentionCore[],
   sources: ReadonlyMap<string, ByteSource>,
 ): Promise<(boolean | null)[]> {
-  const needed = neededNodes(index, cores);
-  const fixed = new Map<string, Known>();
-  const zeros = new Float64Array(MAX_SCORES);
-  for (const value of needed.zero) {
-    const dims = shapes.known.get(value)?.dims;
-    if (!dims || sizeOf(dims) > MAX_SCORES) continue;
-    fixed.set(value, { type: DataType.float, dims, values: zeros.subarray(0, sizeOf(dims)) });
+  const verdicts = new Map<AttentionCore, boolean | null>();
+  for (const without of [false, true]) {
+    const some = cores.filter((core) => (core.without !== undefined) === without);
+    if (some.length === 0) continue;
+    const { nodes, products, stored } = neededNodes(index, some);
+    const fixed = new Map<string, Known>();
+    // without a softmax a key that must not be seen gets a weight of 0, whatever the product is
+    const product = new Float64Array(MAX_SCORES).fill(without ? 1 : 0);
+    for (const value of products) {
+      const dims = shapes.known.get(value)?.dims;
+      if (!dims || sizeOf(dims) > MAX_SCORES) continue;
+      fixed.set(value, { type: DataType.float, dims, values: product.subarray(0, sizeOf(dims)) });
+    }
+    const masks = await readStoredMasks(index, shapes, stored, nodes, sources);
+    // arithmetic with shapes, below the mask, needs the shapes of everything else
+    const start = new Map(shapes.known);
+    for (const [name, value] of masks) start.set(name, value);
+    const known = inferShapes(model, new Map(), { constants: start, fixed, only: nodes });
+    for (const core of some) verdicts.set(core, verdict(known.get(read(core).value), core));
   }
-  const stored = await readStoredMasks(index, shapes, needed.stored, needed.nodes, sources);
-  // arithmetic with shapes, below the mask, needs the shapes of everything else
-  const start = new Map(shapes.known);
-  for (const [name, value] of stored) start.set(name, value);
-  const known = inferShapes(model, new Map(), { constants: start, fixed, only: needed.nodes });
-  return cores.map((core) => verdict(known.get(core.scores.value), core));
+  return cores.map((core) => verdicts.get(core)!);
 }
+
+/** Where masks show: in the scores before a softmax, and in the pattern itself where there is none. */
+const read = (core: AttentionCore): HeadValue => (core.without ? core.pattern : core.scores);
 
 /** What the scores are computed with besides products of queries and keys, and the products to take as zero. */
 function neededNodes(
   index: GraphIndex,
   cores: readonly AttentionCore[],
-): { nodes: Set<Node>; zero: Set<string>; stored: Set<string> } {
-  const zero = new Set(cores.map((core) => core.product));
+): { nodes: Set<Node>; products: Set<string>; stored: Set<string> } {
+  const products = new Set(cores.map((core) => core.product));
   const nodes = new Set<Node>();
   const stored = new Set<string>();
-  const stack = cores.map((core) => core.scores.value);
+  const stack = cores.map((core) => read(core).value);
   const seen = new Set(stack);
   while (stack.length) {
     const value = stack.pop() as string;
     const node = index.producer(value);
-    if (zero.has(value)) continue;
+    if (products.has(value)) continue;
     if (!node) {
       stored.add(value);
       continue;
     }
     if (MIXING.test(node.opType) && index.readsText(value)) {
-      zero.add(value);
+      products.add(value);
       continue;
     }
     nodes.add(node);
@@ -76,7 +87,7 @@ function neededNodes(
       stack.push(input);
     }
   }
-  return { nodes, zero, stored };
+  return { nodes, products, stored };
 }
 
 /** Flat positions of (query, key) for every head, whatever the layout. */
@@ -104,9 +115,9 @@ function verdict(scores: Known | undefined, core: AttentionCore): boolean | null
   let past = 0;
   let blockedFuture = 0;
   let blockedPast = 0;
-  forEachScore(core.scores, dims, (flat, query, key) => {
+  forEachScore(read(core), dims, (flat, query, key) => {
     const value = values[flat];
-    const blocked = value < FORBIDDEN || Number.isNaN(value);
+    const blocked = Number.isNaN(value) || (core.without ? value === 0 : value < FORBIDDEN);
     if (key > query) {
       future++;
       if (blocked) blockedFuture++;

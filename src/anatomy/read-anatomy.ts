@@ -8,6 +8,7 @@ import { readContext } from './context.ts';
 import { readCore, type AttentionCore } from './cores.ts';
 import { GraphIndex } from './graph-index.ts';
 import { findHeadValue } from './head-values.ts';
+import type { Implicit } from './implicit-patterns.ts';
 import { readFixedSizes, readInputs } from './inputs.ts';
 import { blockKind } from './kind.ts';
 import { readCausality } from './mask.ts';
@@ -29,12 +30,14 @@ const MAX_SOFTMAXES = 10_000;
  * @param model a checked model whose fused operators have been rewritten into their parts
  * @param sources open files by name, for stored masks
  * @param fused operators that were met when it was rewritten, with the reason where one stayed as it was
+ * @param implicit what was worked out where keys are multiplied with values first
  * @throws HeadscopeError `too-complex` for a graph that no exporter writes
  */
 export async function readAnatomy(
   model: Model,
   sources: ReadonlyMap<string, ByteSource>,
   fused: readonly FusedNode[] = [],
+  implicit: Implicit = { patterns: new Set(), products: new Set() },
 ): Promise<Anatomy> {
   const index = new GraphIndex(model);
   const inputs = readInputs(index);
@@ -50,19 +53,19 @@ export async function readAnatomy(
     );
   const shapes = readShapes(model, inputs, sizes, softmaxes);
   const { fixed } = shapes;
-  const cores: AttentionCore[] = [];
+  const without = attentionWithoutSoftmax(index, shapes, implicit);
+  const found = [...without.cores];
   for (const node of softmaxes) {
     const finding = readCore(index, shapes, node);
-    if ('core' in finding) cores.push(finding.core);
-    else
+    if ('core' in finding) found.push(finding.core);
+    else if (!without.softmaxes.has(node))
       unrecognised.push({
         what: 'a softmax that is no attention block',
         where: nodeName(node),
         why: finding.why,
       });
   }
-  for (const part of attentionWithoutSoftmax(index, shapes)) unrecognised.push(part);
-  for (const part of notLookedInto(model, fused)) unrecognised.push(part);
+  unrecognised.push(...without.unrecognised, ...notLookedInto(model, fused));
   for (const input of inputs) {
     if (input.role === 'unknown')
       unrecognised.push({
@@ -72,7 +75,10 @@ export async function readAnatomy(
       });
   }
   const norms = new Norms(index, shapes);
-  const causality = await readCausality(model, index, shapes, cores, sources);
+  found.sort((a, b) => index.position(a.weighing) - index.position(b.weighing));
+  const causal = await readCausality(model, index, shapes, found, sources);
+  const cores = found.filter((core, i) => !changedByPadding(core, causal[i], inputs, unrecognised));
+  const causality = causal.filter((_, i) => cores.includes(found[i]));
   const streams = new StreamReader(index, shapes, norms, cores);
   const blocks = cores.map((core, layer) =>
     readBlock(index, shapes, streams, core, { layer, causal: causality[layer] }, unrecognised),
@@ -172,7 +178,7 @@ function readBlock(
   at: Pick<Block, 'layer' | 'causal'>,
   unrecognised: Unrecognised[],
 ): Block {
-  const where = nodeName(core.softmax);
+  const where = nodeName(core.weighing);
   const miss = (what: string, why: string): void =>
     void unrecognised.push({ what: `${what} of block ${at.layer}`, where, why });
   const vector = (operand: string | undefined, length = core.keys, turned = false): Block['q'] =>
@@ -193,8 +199,9 @@ function readBlock(
     scores: core.scores,
     pattern: core.pattern,
     z: core.z,
-    softmax: core.softmax.outputs[0],
     ...(hasSink(shapes, core) ? { restOnSink: true as const } : {}),
+    ...(core.without && { withoutSoftmax: core.without }),
+    ...(core.freeRows ? { freeRows: true as const } : {}),
   };
   const projection = findOutputProjection(index, shapes, core);
   if (!('output' in projection)) {
@@ -228,9 +235,30 @@ function readBlock(
   };
 }
 
+/**
+ * Weights that depend on the number of tokens are not those of a prompt that shares a run with longer ones. True, and said, where such
+ * runs are made: behind a mask of padding, and where no token sees later ones.
+ */
+function changedByPadding(
+  { counting, product }: AttentionCore,
+  causal: boolean | null,
+  inputs: readonly InputRole[],
+  unrecognised: Unrecognised[],
+): boolean {
+  if (counting === undefined) return false;
+  if (causal === false && !inputs.some(({ role }) => role === 'mask')) return false;
+  unrecognised.push({
+    what: 'attention without a softmax',
+    where: product,
+    why: `${counting} changes its weights with the number of tokens, and padding would count as tokens; export the model for one length`,
+  });
+  return true;
+}
+
 /** The softmax sees one entry more than there are keys. */
 function hasSink(shapes: Shapes, core: AttentionCore): boolean {
-  const [all, kept] = [core.softmax.outputs[0], core.pattern.value].map(
+  if (core.without) return false;
+  const [all, kept] = [core.weighing.outputs[0], core.pattern.value].map(
     (value) => shapes.known.get(value)?.dims?.at(-1) ?? NaN,
   );
   return all === kept + 1;

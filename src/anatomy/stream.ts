@@ -34,13 +34,13 @@ export class StreamReader {
   private readonly index: GraphIndex;
   private readonly shapes: Shapes;
   private readonly norms: Norms;
-  private readonly softmaxes: ReadonlySet<Node>;
+  private readonly weighing: ReadonlySet<Node>;
 
   constructor(index: GraphIndex, shapes: Shapes, norms: Norms, cores: readonly AttentionCore[]) {
     this.index = index;
     this.shapes = shapes;
     this.norms = norms;
-    this.softmaxes = new Set(cores.map((core) => core.softmax));
+    this.weighing = new Set(cores.map((core) => core.weighing));
   }
 
   /**
@@ -137,7 +137,7 @@ export class StreamReader {
 
   /** True for what makes attention of a branch: one of the blocks' softmaxes, or an operator that carries numbers from token to token. */
   private mixesTokens(node: Node): boolean {
-    if (this.softmaxes.has(node) || OPAQUE_ATTENTION.test(node.opType)) return true;
+    if (this.weighing.has(node) || OPAQUE_ATTENTION.test(node.opType)) return true;
     if (!isInnerProduct(this.index, node)) return false;
     const summed = this.shapes.axes(node.inputs[0])?.at(-1);
     return summed !== undefined && (summed === null || summed.tokens || summed.source);

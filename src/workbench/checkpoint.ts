@@ -1,6 +1,7 @@
 import type { Anatomy } from '../anatomy/anatomy.ts';
 import { convolvedSizes } from '../anatomy/convolved-inputs.ts';
 import { GraphIndex } from '../anatomy/graph-index.ts';
+import { writeImplicitPatterns } from '../anatomy/implicit-patterns.ts';
 import { joinSoftmax } from '../anatomy/join-softmax.ts';
 import { nodeName } from '../anatomy/operators.ts';
 import { readAnatomy } from '../anatomy/read-anatomy.ts';
@@ -129,8 +130,8 @@ export async function readCheckpoint(
   const external = await resolveExternalData(original, files);
   const sources = new Map([[source.name, source], ...external]);
   const { model: parts, nodes } = unfuse(raiseOpset(withoutCalls(original)));
-  const model = joinSoftmax(parts);
-  const found = await readAnatomy(model, sources, nodes);
+  const { model, ...implicit } = writeImplicitPatterns(joinSoftmax(parts));
+  const found = await readAnatomy(model, sources, nodes, implicit);
   const anatomy = generation ? ofDecoder(found, generation.node) : found;
   let parameters = 0;
   for (const tensor of original.graph.initializers.values())

@@ -51,6 +51,8 @@ export function inspectDocument({ checkpoint, tokenizer, notes }: OpenCheckpoint
       parallel: block.parallel,
       mlp: block.mlp?.activation ?? null,
       ...(block.restOnSink ? { restOnSink: true } : {}),
+      ...(block.withoutSoftmax ? { withoutSoftmax: block.withoutSoftmax } : {}),
+      ...(block.freeRows ? { freeRows: true } : {}),
       sites: sitesOf(block),
     })),
     unembedding: unembedding

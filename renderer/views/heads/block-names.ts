@@ -6,6 +6,13 @@ const crosses = (blocks: Blocks): boolean => blocks.some(({ kind }) => kind === 
 
 /** What a block attends to, in words. */
 export function attentionText(blocks: Blocks, layer: number): string {
+  const { withoutSoftmax } = blocks[layer];
+  if (withoutSoftmax === undefined) return attendsTo(blocks, layer);
+  const pattern = withoutSoftmax === 'implicit' ? ', implicit pattern' : '';
+  return `${attendsTo(blocks, layer)}, without softmax${pattern}`;
+}
+
+function attendsTo(blocks: Blocks, layer: number): string {
   const { kind, causal } = blocks[layer];
   if (kind === 'cross') return 'cross-attention: decoder to encoder';
   if (!crosses(blocks)) return causal ? 'self, causal' : 'self, sees all';

@@ -6,7 +6,13 @@ import { readInputFiles, type CommonOptions } from '../context.ts';
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 
 /** The anatomy as people read it. */
-function describe({ model, blocks, unembedding, unrecognised, notes }: InspectDocument): string {
+export function describeCheckpoint({
+  model,
+  blocks,
+  unembedding,
+  unrecognised,
+  notes,
+}: InspectDocument): string {
   const lines = [
     `${printable(model.name)}: ${blocks.length} attention blocks, ${blocks.reduce((sum, block) => sum + block.heads, 0)} heads`,
     `  file       ${printable(model.file)}, ${megabytes(model.bytes)} in ${model.files.length} file${model.files.length > 1 ? 's' : ''}, ${model.parameters.toLocaleString('en')} ${model.dtype} weights`,
@@ -38,12 +44,23 @@ function describe({ model, blocks, unembedding, unrecognised, notes }: InspectDo
       ),
     );
   }
-  const sinks = blocks.filter((block) => block.restOnSink).map((block) => block.layer);
-  if (sinks.length)
-    lines.push(
-      '',
-      `In layers ${sinks.join(', ')} rows of the pattern sum to less than 1: the rest is on a learned sink that is no position.`,
-    );
+  const remark = (which: (block: InspectDocument['blocks'][number]) => unknown, text: string): void => {
+    const layers = blocks.filter(which).map((block) => block.layer);
+    if (layers.length) lines.push('', `In layers ${layers.join(', ')} ${text}.`);
+  };
+  remark(
+    (block) => block.restOnSink,
+    'rows of the pattern sum to less than 1: the rest is on a learned sink that is no position',
+  );
+  remark(
+    (block) => block.withoutSoftmax === 'implicit',
+    'there is no softmax: keys meet values first, and the pattern is worked out from that',
+  );
+  remark(
+    (block) => block.withoutSoftmax === 'direct',
+    'there is no softmax: the pattern is what the values are multiplied with',
+  );
+  remark((block) => block.freeRows, 'nothing makes the rows of the pattern sum to 1');
   if (unrecognised.length) {
     lines.push('', 'Not recognised:');
     for (const item of unrecognised)
@@ -59,7 +76,7 @@ export async function inspect(target: string, options: CommonOptions): Promise<v
   const open = await openCheckpoint(target, shapes);
   try {
     const document = inspectDocument(open);
-    createOutput(options).document(document, () => describe(document));
+    createOutput(options).document(document, () => describeCheckpoint(document));
   } finally {
     await open.folder.close();
   }

@@ -1,3 +1,4 @@
+import { readEquation } from '../einsum.ts';
 import { DataType } from '../model.ts';
 import { broadcastDims } from '../ndarray.ts';
 import { intAttr, type Infer, type InferTable } from './known.ts';
@@ -21,15 +22,19 @@ const gemm: Infer = (node, [a, b]) => {
 };
 
 const einsum: Infer = (node, inputs) => {
-  const [left, right] = (node.attributes.get('equation')?.string ?? '').replaceAll(' ', '').split('->');
-  if (right === undefined || left.includes('.')) return undefined;
+  const equation = readEquation(
+    node,
+    inputs.map((input) => input?.dims?.length),
+  );
+  if (!equation) return undefined;
   const sizes = new Map<string, number>();
-  left
-    .split(',')
-    .forEach((term, i) =>
-      [...term].forEach((letter, axis) => sizes.set(letter, inputs[i]?.dims?.[axis] ?? NaN)),
-    );
-  const dims = [...right].map((letter) => sizes.get(letter) ?? NaN);
+  equation.terms.forEach((term, i) =>
+    [...term].forEach((letter, axis) => {
+      const size = inputs[i]?.dims?.[axis] ?? NaN;
+      if (sizes.get(letter) === undefined || size !== 1) sizes.set(letter, size);
+    }),
+  );
+  const dims = [...equation.result].map((letter) => sizes.get(letter) ?? NaN);
   return [{ type: inputs[0]?.type ?? 0, dims: dims.some(Number.isNaN) ? undefined : dims }];
 };
 
