@@ -7,7 +7,7 @@ import { openApp, type App } from '../app/harness.ts';
 import { checkpointFolder } from '../helpers/models.ts';
 import { interleave, quantile, ratio } from './measure.ts';
 import { promptIds } from './prompt.ts';
-import { ratioRow, type Row } from './results.ts';
+import { ratioRow, type Listener, type Row } from './results.ts';
 
 const SAMPLE = 'ioi-4l';
 /** 144 heads and 1,024 tokens; narrow, so that the machine's speed at multiplying is not what is measured. */
@@ -16,14 +16,14 @@ const PATTERN = '[role="application"][data-draws]';
 const MOVES = 120;
 
 /** The interface: from a click on a sample to the first pattern, and frames while the pointer moves over a large one. */
-export async function appRows({ rounds }: { rounds: number }): Promise<{ rows: Row[]; notes: string[] }> {
+export async function appRows({ rounds }: { rounds: number }, listener: Listener): Promise<void> {
   const app = await openApp();
   try {
-    const opening = await openingRow(app, rounds);
-    return { rows: [opening], notes: [await hoverNote()] };
+    listener.row(await openingRow(app, rounds));
   } finally {
     await app.close();
   }
+  listener.note(await hoverNote());
 }
 
 async function openingRow({ page, url }: App, rounds: number): Promise<Row> {
@@ -50,11 +50,16 @@ async function openingRow({ page, url }: App, rounds: number): Promise<Row> {
   );
   return ratioRow(
     {
-      what: `${SAMPLE}, from a click on the sample to the first pattern on screen`,
+      model: SAMPLE,
+      what: 'from a click on the sample to the first pattern on screen',
       against: 'the same without a screen',
+      rounds,
+      milliseconds: {
+        measured: quantile(times.screen, 0.5),
+        against: quantile(times.commandLine, 0.5),
+      },
     },
     ratio(times.screen, times.commandLine),
-    { measured: quantile(times.screen, 0.5), against: quantile(times.commandLine, 0.5) },
   );
 }
 

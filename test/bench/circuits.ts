@@ -10,9 +10,10 @@ import { maxAbs } from '../helpers/numbers.ts';
 import { interleave, quantile, ratio, type ClockName } from './measure.ts';
 import { promptIds } from './prompt.ts';
 import type { CircuitTask, Reference } from './reference.ts';
-import { atLeast, ratioRow, type Row } from './results.ts';
+import { atLeast, ratioRow, type Listener } from './results.ts';
 
 export interface CircuitOptions {
+  readonly model: string;
   readonly checkpoint: Checkpoint;
   readonly device: Device;
   readonly rounds: number;
@@ -29,8 +30,8 @@ const TOKENS = 16;
 const COMPARED = 10;
 
 /** The published circuit job on both sides: head outputs, one autoencoder, codes, node and edge scores. */
-export async function circuitRows(options: CircuitOptions): Promise<{ rows: Row[]; notes: string[] }> {
-  const { checkpoint, device, rounds, clock, epochs, prompts, reference } = options;
+export async function circuitRows(options: CircuitOptions, listener: Listener): Promise<void> {
+  const { model, checkpoint, device, rounds, clock, epochs, prompts, reference } = options;
   const vocab = checkpoint.anatomy.unembedding!.vocab;
   const side = (offset: number): number[][] =>
     Array.from({ length: prompts }, (_, i) => promptIds(TOKENS, vocab, offset + i));
@@ -40,7 +41,7 @@ export async function circuitRows(options: CircuitOptions): Promise<{ rows: Row[
   const task: CircuitTask = { positives, negatives, latents, epochs, lambda, learningRate, trainPrompts };
   const opened = await openModel(checkpoint, device);
   try {
-    const notes = [await compare(opened, device, task, reference)];
+    listener.note(await compare(opened, device, task, reference));
     const parts: Record<string, number>[] = [];
     const theirs: Readonly<Record<string, number>>[] = [];
     const job = async (): Promise<void> => {
@@ -62,20 +63,26 @@ export async function circuitRows(options: CircuitOptions): Promise<{ rows: Row[
       },
       { clock, rounds, warmUp: 0, pause: 500 },
     );
-    notes.push(
+    listener.note(
       `Parts of the circuit job, median ms: Headscope ${medians(parts)}; PyTorch ${medians(theirs)}.`,
     );
-    const row = ratioRow(
-      {
-        what: `speed of the circuit job (${prompts} + ${prompts} prompts, ${latents} latents, ${epochs} epochs)`,
-        against: 'PyTorch eager',
-        target: atLeast(3),
-        next: atLeast(5),
-      },
-      ratio(times.pytorch, times.headscope),
-      { measured: quantile(times.headscope, 0.5), against: quantile(times.pytorch, 0.5) },
+    listener.row(
+      ratioRow(
+        {
+          model,
+          device: device.kind,
+          what: `speed of the circuit job (${prompts} + ${prompts} prompts, ${latents} latents, ${epochs} epochs)`,
+          against: 'PyTorch eager',
+          target: atLeast(5),
+          rounds,
+          milliseconds: {
+            measured: quantile(times.headscope, 0.5),
+            against: quantile(times.pytorch, 0.5),
+          },
+        },
+        ratio(times.pytorch, times.headscope),
+      ),
     );
-    return { rows: [row], notes };
   } finally {
     await opened.close();
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { interleave, quantile, ratio } from './measure.ts';
+import { interleave, interleaveWithin, quantile, ratio } from './measure.ts';
 
 describe('interleave', () => {
   it('runs cases in turn, every second round backwards, and does not count the warm-up', async () => {
@@ -23,6 +23,18 @@ describe('interleave', () => {
       { clock: 'elapsed', rounds: 3, warmUp: 0, pause: 0 },
     );
     expect(ratio(long, short).median).toBeGreaterThan(2);
+  });
+});
+
+describe('interleaveWithin', () => {
+  const cases = (ms: number) => ({
+    a: () => new Promise<void>((resolve) => setTimeout(resolve, ms)),
+  });
+
+  it('runs as many rounds as fit, within its bounds', async () => {
+    const budget = { clock: 'elapsed', seconds: 0.001 } as const;
+    expect((await interleaveWithin(cases(1), { ...budget, rounds: [2, 5] })).a).toHaveLength(2);
+    expect((await interleaveWithin(cases(1), { ...budget, seconds: 60, rounds: [2, 3] })).a).toHaveLength(3);
   });
 });
 

@@ -52,6 +52,27 @@ export async function interleave<K extends string>(
   return times;
 }
 
+/** How long measuring may take. */
+export interface Budget {
+  readonly clock: ClockName;
+  /** Seconds for all rounds together. */
+  readonly seconds: number;
+  /** Rounds at least and at most, whatever they take. */
+  readonly rounds: readonly [number, number];
+}
+
+/** As `interleave`, for as many rounds as the budget allows after one that is not counted. */
+export async function interleaveWithin<K extends string>(
+  cases: Readonly<Record<K, Case>>,
+  { clock, seconds, rounds: [least, most] }: Budget,
+): Promise<Times<K>> {
+  const start = performance.now();
+  await interleave(cases, { clock, rounds: 1, warmUp: 0 });
+  const round = (performance.now() - start) / 1000;
+  const rounds = Math.max(least, Math.min(most, Math.floor(seconds / round)));
+  return interleave(cases, { clock, rounds, warmUp: round < 2 ? 1 : 0 });
+}
+
 /** Quantile of numbers, interpolated between the two nearest. @param p 0 … 1 */
 export function quantile(values: readonly number[], p: number): number {
   const sorted = [...values].sort((a, b) => a - b);

@@ -21,10 +21,11 @@ export interface Reference {
   readonly about: string;
   /** One forward pass with hooks on every pattern and z. @returns milliseconds */
   run(ids: readonly number[]): Promise<number>;
-  /** Logits of the last token, and pattern and z [heads, T, ·] of one layer. */
+  /** Logits of the last token, and of one layer z [all heads, T, headDim] and the patterns of its first heads [heads, T, T]. */
   values(
     ids: readonly number[],
     layer: number,
+    heads: number,
   ): Promise<{ logits: Float32Array; pattern: Float32Array; z: Float32Array }>;
   /** The whole job: head outputs, autoencoder, codes, node and edge scores. @returns milliseconds */
   circuit(task: CircuitTask): Promise<{ ms: number; parts: Readonly<Record<string, number>> }>;
@@ -36,7 +37,18 @@ export interface Reference {
     start: Readonly<Record<'encoder' | 'encoderBias' | 'decoder' | 'bias', Float32Array>>,
     task: Pick<CircuitTask, 'latents' | 'lambda' | 'learningRate' | 'epochs'>,
   ): Promise<number[]>;
+  /** Most memory that the process has held, in MB. */
+  peak(): Promise<number>;
   close(): void;
+}
+
+export interface ReferenceOptions {
+  /** The .onnx file; its initializers have GPT-2's or Llama's names. */
+  readonly model: string;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly threads: number;
+  readonly clock: ClockName;
 }
 
 const SCRIPT = fileURLToPath(new URL('../../test/bench/reference/server.py', import.meta.url));
@@ -69,9 +81,9 @@ class Server {
   private readonly child: ChildProcess;
   private readonly lines: AsyncIterator<string, undefined>;
 
-  constructor(python: string, model: string, threads: number, clock: ClockName) {
+  constructor(python: string, { model, heads, kvHeads, threads, clock }: ReferenceOptions) {
     const count = String(threads);
-    this.child = spawn(python, [SCRIPT, model, count, clock], {
+    this.child = spawn(python, [SCRIPT, model, String(heads), String(kvHeads), count, clock], {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: { ...process.env, OMP_NUM_THREADS: count, OPENBLAS_NUM_THREADS: count, MKL_NUM_THREADS: count },
     });
@@ -91,26 +103,23 @@ class Server {
 }
 
 /**
- * Starts the PyTorch reference with the weights of an .onnx file whose initializers have GPT-2's names.
+ * Starts the PyTorch reference with the weights of an .onnx file.
  * @returns undefined when no Python here has torch, onnx and numpy
  */
-export async function startReference(
-  model: string,
-  threads: number,
-  clock: ClockName,
-): Promise<Reference | undefined> {
+export async function startReference(options: ReferenceOptions): Promise<Reference | undefined> {
   const python = await findPython();
   if (python === undefined) return undefined;
-  const server = new Server(python, model, threads, clock);
+  const server = new Server(python, options);
   const { about } = await server.ask<{ about: string }>({ do: 'about' });
   return {
     about,
     run: async (ids) => (await server.ask<{ ms: number }>({ do: 'run', ids })).ms,
-    async values(ids, layer) {
+    async values(ids, layer, heads) {
       const found = await server.ask<Record<'logits' | 'pattern' | 'z', string>>({
         do: 'values',
         ids,
         layer,
+        heads,
       });
       return { logits: decode(found.logits), pattern: decode(found.pattern), z: decode(found.z) };
     },
@@ -125,6 +134,7 @@ export async function startReference(
       return (await server.ask<{ losses: number[] }>({ do: 'losses', x: encode(x), parameters, ...task }))
         .losses;
     },
+    peak: async () => (await server.ask<{ mb: number }>({ do: 'peak' })).mb,
     close: () => server.close(),
   };
 }

@@ -6,34 +6,59 @@ export interface Target {
   readonly value: number;
 }
 
-/** One line of the table. */
+/** One figure, or why there is none. */
 export interface Row {
+  readonly model?: string;
+  readonly device?: string;
+  readonly tokens?: number;
   readonly what: string;
   /** What it is compared with. */
-  readonly against: string;
-  readonly value: number;
-  readonly spread?: readonly [number, number];
-  readonly best?: number;
+  readonly against?: string;
   /** '×' for a ratio. */
   readonly unit: '×' | 's' | 'MB' | 'ms';
+  readonly value?: number;
+  /** Quartiles over rounds. */
+  readonly spread?: readonly [number, number];
+  /** Fastest over fastest. */
+  readonly best?: number;
+  readonly rounds?: number;
   readonly target?: Target;
-  /** What is aimed at next. */
-  readonly next?: Target;
   /** Median times, for a person to place the ratio. */
   readonly milliseconds?: { readonly measured: number; readonly against: number };
+  /** Why nothing was measured. */
+  readonly skipped?: string;
 }
 
-export interface Environment {
-  readonly date: string;
-  readonly cpu: string;
-  readonly cores: number;
-  readonly threads: number;
-  readonly clock: string;
-  readonly load: number;
-  readonly node: string;
-  readonly runtime: string;
-  readonly python: string;
-  readonly checkpoint: string;
+/** Something measured or said, as it goes from process to process. */
+export type Told =
+  | { readonly kind: 'row'; readonly row: Row }
+  /** A remark that belongs to the figures. */
+  | { readonly kind: 'note'; readonly text: string }
+  /** What is being done. */
+  | { readonly kind: 'say'; readonly text: string }
+  /** What something that takes part is: a runtime, a graphics card. */
+  | { readonly kind: 'about'; readonly of: string; readonly text: string };
+
+/** What rows, remarks and progress are told to as they come. */
+export class Listener {
+  readonly tell: (told: Told) => void;
+
+  constructor(tell: (told: Told) => void) {
+    this.tell = tell;
+  }
+
+  row(row: Row): void {
+    this.tell({ kind: 'row', row });
+  }
+  note(text: string): void {
+    this.tell({ kind: 'note', text });
+  }
+  say(text: string): void {
+    this.tell({ kind: 'say', text });
+  }
+  about(of: string, text: string): void {
+    this.tell({ kind: 'about', of, text });
+  }
 }
 
 export const atMost = (value: number): Target => ({ kind: 'at most', value });
@@ -44,59 +69,54 @@ export const reached = (value: number, target: Target): boolean =>
 
 /** A row from the times of what is measured and of what it is compared with. */
 export function ratioRow(
-  row: Pick<Row, 'what' | 'against' | 'target' | 'next'>,
+  row: Omit<Row, 'unit' | 'value' | 'spread' | 'best'>,
   { median, spread, best }: Ratio,
-  milliseconds: Row['milliseconds'],
 ): Row {
-  return { ...row, value: median, spread, best, unit: '×', milliseconds };
+  return { ...row, value: median, spread, best, unit: '×' };
 }
 
-const HEAD = ['Measured', 'Against', 'Value', 'Quartiles', 'Best', 'ms / ms', 'Target', 'Reached', 'Next'];
-
-const number = (value: number, unit: Row['unit']): string =>
-  unit === '×' ? `${value.toFixed(2)}×` : `${value.toFixed(value < 10 ? 2 : 0)} ${unit}`;
-
-const targetText = (target: Target | undefined, unit: Row['unit']): string =>
-  target ? `${target.kind === 'at most' ? '≤' : '≥'} ${number(target.value, unit)}` : '';
-
-function cells(row: Row): string[] {
-  const { unit, target, next, spread, best, milliseconds } = row;
-  const verdict = (wanted: Target | undefined): string =>
-    wanted ? (reached(row.value, wanted) ? 'yes' : 'no') : '';
-  return [
-    row.what,
-    row.against,
-    number(row.value, unit),
-    spread ? `${spread[0].toFixed(2)}–${spread[1].toFixed(2)}` : '',
-    best === undefined ? '' : number(best, unit),
-    milliseconds ? `${milliseconds.measured.toFixed(0)} / ${milliseconds.against.toFixed(0)}` : '',
-    targetText(target, unit),
-    verdict(target),
-    next ? `${targetText(next, unit)} ${verdict(next)}` : '',
-  ];
+/** A number as a person reads it: "1.06 ×", "12.3 MB", "2,048 MB". */
+export function quantity(value: number, unit: Row['unit']): string {
+  const digits = unit === '×' ? (value < 10 ? 2 : 1) : value < 10 ? 2 : value < 100 ? 1 : 0;
+  return `${value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })} ${unit}`;
 }
 
-/** The rows as a Markdown table whose columns line up, so that it reads in a terminal too. */
-export function table(rows: readonly Row[]): string {
-  const lines = [HEAD, ...rows.map(cells)];
-  const widths = HEAD.map((_, i) => Math.max(...lines.map((line) => line[i].length)));
+export const targetText = (target: Target, unit: Row['unit']): string =>
+  `${target.kind === 'at most' ? '≤' : '≥'} ${quantity(target.value, unit)}`;
+
+/** "1.06 × (1.04–1.09)", or why there is no number. */
+export function valueText({ value, unit, spread, skipped }: Row): string {
+  if (value === undefined) return `— ${skipped ?? ''}`.trim();
+  const range = spread ? ` (${spread.map((each) => quantity(each, unit).split(' ')[0]).join('–')})` : '';
+  return `${quantity(value, unit)}${range}`;
+}
+
+/** Lines of cells as a Markdown table whose columns line up, so that it reads in a terminal too. */
+export function markdownTable(head: readonly string[], lines: readonly (readonly string[])[]): string {
+  const escaped = [head, ...lines].map((line) => line.map((cell) => cell.replaceAll('|', '\\|')));
+  const widths = head.map((_, i) => Math.max(...escaped.map((line) => line[i].length)));
   const text = (line: readonly string[]): string =>
     `| ${line.map((cell, i) => cell.padEnd(widths[i])).join(' | ')} |`;
   const rule = `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`;
-  return [text(HEAD), rule, ...lines.slice(1).map(text)].join('\n');
+  return [text(escaped[0]), rule, ...escaped.slice(1).map(text)].join('\n');
 }
 
-/** The result file for people. */
-export function markdown(environment: Environment, rows: readonly Row[], notes: readonly string[]): string {
-  const { date, cpu, cores, threads, clock, load, node, runtime, python, checkpoint } = environment;
-  return `# Benchmark
+const place = ({ model, device, tokens }: Row): string =>
+  [model, device, tokens && `T = ${tokens}`].filter(Boolean).join(', ');
 
-${date}; ${cpu}, ${cores} cores (load ${load.toFixed(1)} before the run), ${threads} threads on both sides, ${clock} time; Node ${node}; ${runtime}; ${python};
-checkpoint ${checkpoint}.
-
-Values are medians over rounds in which everything compared runs in turn; "best" is fastest over fastest.
-
-${table(rows)}
-${notes.map((note) => `\n- ${note}`).join('')}
-`;
+/** Rows one below the other, with what they are compared with and what they should be. */
+export function rowTable(rows: readonly Row[]): string {
+  const cells = rows.map((row) => [
+    place(row),
+    row.what,
+    row.against ?? '',
+    valueText(row),
+    row.milliseconds ? row.milliseconds.measured.toFixed(0) : '',
+    row.target ? targetText(row.target, row.unit) : '',
+    row.target && row.value !== undefined ? (reached(row.value, row.target) ? 'yes' : 'no') : '',
+  ]);
+  return markdownTable(
+    ['Where', 'Measured', 'Against', 'Value (quartiles)', 'ms', 'Target', 'Reached'],
+    cells,
+  );
 }

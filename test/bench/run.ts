@@ -1,138 +1,141 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { readFile, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { nodeDevice } from '../../src/runtime/node-cpu.ts';
-import { openCheckpoint } from '../../src/workbench/workbench.ts';
-import { GPT2_SMALL } from '../../tools/bench/gpt2-graph.ts';
-import { gpt2Checkpoint } from '../../tools/bench/gpt2-shape.ts';
-import { appRows } from './app.ts';
-import { circuitRows } from './circuits.ts';
+import { performanceDocument } from './document.ts';
+import { DEVICES, plan, type Job } from './jobs.ts';
 import type { ClockName } from './measure.ts';
-import { openingRows } from './opening.ts';
-import { startReference } from './reference.ts';
-import { markdown, reached, table, type Environment, type Row } from './results.ts';
-import { runRows } from './runs.ts';
-import { smallRows } from './small.ts';
+import { reached, rowTable } from './results.ts';
+import { endJobs, runJob } from './run-job.ts';
+import { readResults, Store, type Environment, type JobResult } from './store.ts';
 
 const USAGE = `npm run bench -- [options]
 
-  --only opening,runs,small,circuit,app   parts to run (default: all; app needs Chromium and a built app)
-  --rounds 20                         timed rounds of single runs
-  --circuit-rounds 3                  timed rounds of the circuit job
-  --tokens 128                        length of the prompt
-  --epochs 500                        epochs of the circuit job
-  --threads N                         threads on both sides (default: the machine's cores, at most 8)
-  --clock elapsed                     or cpu: CPU time, with --threads 1 the better measure on a machine in use
-  --out out/bench-results             folder of the result files
+  --quick                 few rounds and small sizes, in less than three minutes
+  --only ratios,long      parts to run, by the beginnings of their names (default: all); --list names them
+  --devices cpu,wasm,webgpu  devices of the single runs (default: all; webgpu and some of wasm need Chromium)
+  --minutes 25            no further part is begun after that time
+  --threads N             threads on both sides (default: the machine's cores, at most 8)
+  --clock elapsed         or cpu: CPU time, with --threads 1 the better measure on a machine in use
+  --out out/bench-results folder of results.json, which keeps earlier results of parts that are not run (--quick: in its folder "quick")
+  --fresh                 forgets earlier results
+  --write-docs            writes docs/performance.md from the results
+  --render                runs nothing; with --write-docs the document is written from earlier results
+  --list                  lists the parts
+
+HEADSCOPE_PYTHON names a Python with torch, onnx and numpy; HEADSCOPE_BENCH_DIR a place for 6 GB of generated checkpoints;
+HEADSCOPE_BENCH_GPU arguments that choose the browser's graphics adapter, e.g. --use-webgpu-adapter=default.
 `;
 
 const { values } = parseArgs({
   options: {
-    only: { type: 'string', default: 'opening,runs,small,circuit,app' },
-    rounds: { type: 'string', default: '20' },
-    'circuit-rounds': { type: 'string', default: '3' },
-    tokens: { type: 'string', default: '128' },
-    epochs: { type: 'string', default: '500' },
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string', default: '' },
+    devices: { type: 'string', default: DEVICES.join() },
+    minutes: { type: 'string', default: '25' },
     threads: { type: 'string', default: String(Math.min(8, os.availableParallelism())) },
     clock: { type: 'string', default: 'elapsed' },
     out: { type: 'string', default: 'out/bench-results' },
+    fresh: { type: 'boolean', default: false },
+    'write-docs': { type: 'boolean', default: false },
+    render: { type: 'boolean', default: false },
+    list: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
-if (values.help) {
-  say(USAGE);
-  process.exit(0);
-}
-const parts = new Set(values.only.split(','));
-const threads = Number(values.threads);
-const rounds = Number(values.rounds);
-const tokens = Number(values.tokens);
+const repository = (name: string): string => fileURLToPath(new URL(`../../${name}`, import.meta.url));
+const list = (text: string): string[] => text.split(',').filter((part) => part !== '');
 const clock: ClockName = values.clock === 'cpu' ? 'cpu' : 'elapsed';
-const [load] = os.loadavg();
+const threads = Number(values.threads);
+const file = path.join(values.out, ...(values.quick ? ['quick'] : []), 'results.json');
 
-const folder = await gpt2Checkpoint(GPT2_SMALL, () =>
-  say('Writing a checkpoint of GPT-2 small’s shape (0.5 GB) …'),
-);
-const device = nodeDevice('cpu', { threads });
-const wantsReference = parts.has('runs') || parts.has('circuit');
-const reference = wantsReference
-  ? await startReference(path.join(folder, 'model.onnx'), threads, clock)
-  : undefined;
-const rows: Row[] = [];
-const notes: string[] = [];
-const add = (found: { rows: Row[]; notes: string[] }): void => {
-  rows.push(...found.rows);
-  notes.push(...found.notes);
-};
-if (load > 0.5 * os.availableParallelism())
-  notes.push(`The machine was busy (load ${load.toFixed(1)}) before the run: look at the quartiles.`);
-if (wantsReference && !reference)
-  notes.push(
-    'PyTorch rows are left out: no Python here has torch, onnx and numpy (set HEADSCOPE_PYTHON to one that has).',
-  );
-
-const { checkpoint, folder: files } = await openCheckpoint(folder);
-try {
-  if (parts.has('opening')) {
-    say('Opening …');
-    rows.push(
-      ...(await openingRows({ folder, rounds: Math.ceil(rounds / 2), threads, tokens: [tokens, 1024] })),
-    );
-  }
-  if (parts.has('runs')) {
-    say('Single runs …');
-    add(await runRows({ checkpoint, device, tokens, rounds, clock, reference }));
-  }
-  if (parts.has('small')) {
-    say('Small model …');
-    rows.push(...(await smallRows({ device, rounds, clock })));
-  }
-  if (parts.has('app')) {
-    say('The workbench in a browser …');
-    add(await appRows({ rounds: Math.ceil(rounds / 4) }));
-  }
-  if (parts.has('circuit') && reference) {
-    say('Circuit job …');
-    add(
-      await circuitRows({
-        checkpoint,
-        device,
-        rounds: Number(values['circuit-rounds']),
-        clock,
-        epochs: Number(values.epochs),
-        prompts: 20,
-        reference,
-      }),
-    );
-  }
-} finally {
-  reference?.close();
-  await files.close();
+function environment(): Environment {
+  const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    cpu: os.cpus()[0].model.trim(),
+    cores: os.availableParallelism(),
+    memoryGb: Math.round(os.totalmem() / 2 ** 30),
+    system: `${os.type()} ${os.arch()}`,
+    threads,
+    clock,
+    node: process.version,
+    about: { 'ONNX Runtime': version },
+  };
 }
 
-const environment: Environment = {
-  date: new Date().toISOString().slice(0, 16).replace('T', ' '),
-  cpu: os.cpus()[0].model,
-  cores: os.availableParallelism(),
-  threads,
-  clock,
-  load,
-  node: process.version,
-  runtime: device.name,
-  python: reference?.about ?? 'no PyTorch',
-  checkpoint: path.basename(folder),
-};
-await mkdir(values.out, { recursive: true });
-await writeFile(path.join(values.out, 'bench.json'), JSON.stringify({ environment, rows, notes }, null, 1));
-await writeFile(path.join(values.out, 'bench.md'), markdown(environment, rows, notes));
-say('');
-say(table(rows));
-for (const note of notes) say(`- ${note}`);
-const aimed = rows.flatMap((row) => (row.target ? [{ row, done: reached(row.value, row.target) }] : []));
-const missed = aimed.filter(({ done }) => !done).map(({ row }) => row.what);
-say('');
-say(`${aimed.length - missed.length} of ${aimed.length} targets that were measured are reached.`);
-if (missed.length) say(`Missed: ${missed.join('; ')}.`);
-say(`Written to ${path.join(values.out, 'bench.md')} and bench.json.`);
+async function runAndKeep(store: Store, job: Job): Promise<void> {
+  const result: JobResult = {
+    id: job.id,
+    section: job.section,
+    date: new Date().toISOString().slice(0, 16).replace('T', ' '),
+    load: os.loadavg()[0],
+    seconds: 0,
+    rows: [],
+    notes: [],
+  };
+  store.begin(result);
+  const start = performance.now();
+  result.failed = await runJob({ task: job.task, threads, clock }, job.limit, (told) => {
+    if (told.kind === 'say') say(`  ${told.text}`);
+    else {
+      store.tell(result, told);
+      void store.save();
+    }
+  });
+  result.seconds = Math.round((performance.now() - start) / 1000);
+  await store.save();
+  if (result.rows.length > 0) say(rowTable(result.rows));
+  for (const note of result.notes) say(`- ${note}`);
+  if (result.failed !== undefined) say(`${job.id}: ${result.failed}`);
+}
+
+async function runAll(): Promise<void> {
+  const jobs = plan({ quick: values.quick, only: list(values.only), devices: list(values.devices) });
+  const store = await Store.open(file, environment(), values.fresh);
+  const start = performance.now();
+  for (const job of jobs) {
+    const minutes = (performance.now() - start) / 60_000;
+    say(`\n${job.id} (after ${minutes.toFixed(1)} minutes, load ${os.loadavg()[0].toFixed(1)})`);
+    if (minutes > Number(values.minutes)) say(`  left out: --minutes ${values.minutes} are over`);
+    else await runAndKeep(store, job);
+  }
+  const rows = Object.values(store.results.jobs).flatMap((job) => job.rows);
+  const aimed = rows.filter((row) => row.target && row.value !== undefined);
+  const missed = aimed.filter((row) => !reached(row.value!, row.target!));
+  say(
+    `\n${aimed.length - missed.length} of ${aimed.length} figures with a target reach it. Results: ${file}`,
+  );
+}
+
+async function writeDocument(): Promise<void> {
+  const results = await readResults(file);
+  if (!results) throw new Error(`There are no results in ${file}; run the benchmark first.`);
+  const remarks = await readFile(repository('test/bench/remarks.md'), 'utf8').catch(() => '');
+  const target = repository('docs/performance.md');
+  await writeFile(target, performanceDocument(results, remarks));
+  say(`Written: ${target}`);
+}
+
+process.once('SIGINT', () => {
+  endJobs();
+  process.exit(130);
+});
+process.once('SIGTERM', () => {
+  endJobs();
+  process.exit(143);
+});
+if (values.help) say(USAGE);
+else if (values.list)
+  say(
+    plan({ quick: values.quick, only: [], devices: [...DEVICES] })
+      .map(({ id }) => id)
+      .join('\n'),
+  );
+else {
+  if (!values.render) await runAll();
+  if (values['write-docs']) await writeDocument();
+}

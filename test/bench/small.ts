@@ -1,5 +1,4 @@
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { modelFeeds } from '../../src/instrument/feeds.ts';
 import { runAll, type Row as PromptRow } from '../../src/instrument/runner.ts';
 import type { Device } from '../../src/runtime/device.ts';
@@ -7,27 +6,21 @@ import { openModel, runnable } from '../../src/workbench/open.ts';
 import { openCheckpoint } from '../../src/workbench/workbench.ts';
 import { interleave, quantile, ratio, type ClockName } from './measure.ts';
 import { promptIds } from './prompt.ts';
-import { ratioRow, type Row } from './results.ts';
+import { ratioRow, type Listener } from './results.ts';
 
-const SAMPLE = fileURLToPath(new URL('../../assets/checkpoints/ioi-4l', import.meta.url));
 const TOKENS = 16;
 const PROMPTS = 256;
 /** Runs per timed piece: one takes about a millisecond. */
 const RUNS = 50;
 
 /** A small model, where what a run costs beside the arithmetic shows. */
-export async function smallRows({
-  device,
-  rounds,
-  clock,
-}: {
-  device: Device;
-  rounds: number;
-  clock: ClockName;
-}): Promise<Row[]> {
-  const { checkpoint, folder } = await openCheckpoint(SAMPLE);
-  const { anatomy, model } = checkpoint;
-  const plain = await device.createSession(runnable(checkpoint, model));
+export async function smallRows(
+  { sample, device, rounds, clock }: { sample: string; device: Device; rounds: number; clock: ClockName },
+  listener: Listener,
+): Promise<void> {
+  const { checkpoint, folder } = await openCheckpoint(sample);
+  const { anatomy } = checkpoint;
+  const plain = await device.createSession(runnable(checkpoint, checkpoint.original, device.kind));
   const opened = await openModel(checkpoint, device);
   const { vocab } = opened.runner.shape;
   const prompts = (count: number): PromptRow[] =>
@@ -59,16 +52,23 @@ export async function smallRows({
       },
       { clock, rounds },
     );
-    const row = (what: string, own: readonly number[], base: readonly number[]): Row =>
-      ratioRow({ what, against: 'unedited model' }, ratio(own, base), {
-        measured: quantile(own, 0.5),
-        against: quantile(base, 0.5),
-      });
-    const name = path.basename(SAMPLE);
-    return [
-      row(`${name}, ${RUNS} runs of one prompt of ${TOKENS} tokens`, times.one, times.plainOne),
-      row(`${name}, ${PROMPTS} prompts at once`, times.many, times.plainMany),
-    ];
+    const row = (what: string, own: readonly number[], base: readonly number[]): void =>
+      listener.row(
+        ratioRow(
+          {
+            model: path.basename(sample),
+            device: device.kind,
+            tokens: TOKENS,
+            what,
+            against: 'unedited model',
+            rounds,
+            milliseconds: { measured: quantile(own, 0.5), against: quantile(base, 0.5) },
+          },
+          ratio(own, base),
+        ),
+      );
+    row(`neutral edits in place, ${RUNS} runs of one prompt`, times.one, times.plainOne);
+    row(`neutral edits in place, ${PROMPTS} prompts at once`, times.many, times.plainMany);
   } finally {
     await opened.close();
     await plain.release();

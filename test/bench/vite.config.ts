@@ -10,9 +10,18 @@ export default defineConfig({
     minify: false,
     sourcemap: true,
     rolldownOptions: {
-      input: { run: 'test/bench/run.ts', child: 'test/bench/child.ts' },
+      input: { run: 'test/bench/run.ts', job: 'test/bench/job.ts', child: 'test/bench/child.ts' },
       output: { entryFileNames: '[name].js', chunkFileNames: '[name]-[hash].js' },
     },
   },
-  ssr: { noExternal: true, external: ['onnxruntime-node', 'onnxruntime-web', 'playwright-core'] },
+  ssr: {
+    noExternal: true,
+    external: [
+      'onnxruntime-node',
+      'onnxruntime-web',
+      'playwright-core',
+      'vite',
+      '@sveltejs/vite-plugin-svelte',
+    ],
+  },
 });

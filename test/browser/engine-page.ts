@@ -19,12 +19,31 @@ export interface EnginePage {
  * @param checkpoints folders to serve besides the samples
  */
 export async function openEnginePage(checkpoints: readonly string[] = []): Promise<EnginePage> {
-  const app = inRepository('out/test/engine-page');
+  const engine = await openBuiltPage('test/browser/page', checkpoints);
+  await engine.page.waitForFunction(() => 'client' in globalThis);
+  return engine;
+}
+
+/** WebGPU on a software adapter. */
+const SOFTWARE_GPU = ['--use-webgpu-adapter=swiftshader'];
+
+/**
+ * A page built as the app is, without Svelte, in a browser that has WebGPU.
+ * @param root its folder, with an index.html
+ * @param checkpoints folders to serve besides the samples
+ * @param gpu arguments that choose the browser's graphics adapter
+ */
+export async function openBuiltPage(
+  root: string,
+  checkpoints: readonly string[],
+  gpu: readonly string[] = SOFTWARE_GPU,
+): Promise<EnginePage> {
+  const app = inRepository(`out/${root}`);
   await build({
     ...rendererConfig,
     configFile: false,
     logLevel: 'error',
-    root: inRepository('test/browser/page'),
+    root: inRepository(root),
     plugins: [],
     build: { ...rendererConfig.build, outDir: app },
   });
@@ -43,7 +62,7 @@ export async function openEnginePage(checkpoints: readonly string[] = []): Promi
   try {
     browser = await chromium.launch({
       executablePath: chromiumPath(),
-      args: ['--headless=new', '--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'],
+      args: ['--headless=new', '--no-sandbox', '--enable-unsafe-webgpu', ...gpu],
     });
     const page = await (await browser.newContext()).newPage();
     const troubles: string[] = [];
@@ -52,7 +71,6 @@ export async function openEnginePage(checkpoints: readonly string[] = []): Promi
       if (message.type() === 'error') troubles.push(message.text());
     });
     await page.goto(server.url);
-    await page.waitForFunction(() => 'client' in globalThis);
     return { page, troubles, close };
   } catch (error) {
     await close();

@@ -1,4 +1,5 @@
 import { GraphBuilder, type AttributeInput } from '../../src/onnx/build.ts';
+import type { WeightSpec } from './random-weights.ts';
 
 /** Sizes of a GPT-2-like model. */
 export interface Gpt2Shape {
@@ -21,13 +22,8 @@ export const GPT2_SMALL: Gpt2Shape = {
   tied: true,
 };
 
-/** A stored float32 weight: normal with standard deviation `std` around `mean`. */
-export interface WeightSpec {
-  readonly name: string;
-  readonly dims: readonly number[];
-  readonly std: number;
-  readonly mean: number;
-}
+/** GPT-2 medium: 355 million numbers, 1.4 GB. */
+export const GPT2_MEDIUM: Gpt2Shape = { ...GPT2_SMALL, layers: 24, heads: 16, dModel: 1024 };
 
 /** Weights in the order they are stored, initialised as GPT-2 is (Radford et al. 2019): residual projections scaled by 1/√(2·layers). */
 export function gpt2Weights(shape: Gpt2Shape): WeightSpec[] {

@@ -1,31 +1,9 @@
-import { open, mkdir, rename, stat, type FileHandle } from 'node:fs/promises';
-import os from 'node:os';
+import { open } from 'node:fs/promises';
 import path from 'node:path';
-import { seededRandom } from '../../src/random.ts';
 import { WireWriter } from '../../src/onnx/wire.ts';
 import { writeModel } from '../../src/onnx/write.ts';
-import { gpt2Graph, gpt2Weights, type Gpt2Shape, type WeightSpec } from './gpt2-graph.ts';
-
-/** Where generated checkpoints are kept between runs: HEADSCOPE_BENCH_DIR, or a folder among the temporary files. */
-export const benchFolder = (): string =>
-  process.env.HEADSCOPE_BENCH_DIR ?? path.join(os.tmpdir(), 'headscope-bench');
-
-/** Numbers drawn at random; weights are cut from this table at random places. */
-const TABLE = 1 << 20;
-
-/** Raw little-endian values of one weight, in pieces, the same for the same seed. */
-function* weightBytes(spec: WeightSpec, table: Float32Array, seed: number): Generator<Uint8Array> {
-  const random = seededRandom(seed);
-  let left = spec.dims.reduce((product, dim) => product * dim, 1);
-  while (left > 0) {
-    const start = random.int(TABLE / 2);
-    const piece = table.slice(start, start + Math.min(left, 1000 + random.int(TABLE / 4)));
-    const scale = (random.int(2) ? 1 : -1) * spec.std;
-    for (let i = 0; i < piece.length; i++) piece[i] = spec.mean + scale * piece[i];
-    left -= piece.length;
-    yield new Uint8Array(piece.buffer);
-  }
-}
+import { gpt2Graph, gpt2Weights, type Gpt2Shape } from './gpt2-graph.ts';
+import { cached, randomTable, weightBytes, writeAll, type WeightSpec } from './random-weights.ts';
 
 /** Fields of a TensorProto in front of its raw data, and the size of the whole message. */
 function tensorHead(spec: WeightSpec): { head: Uint8Array; size: number } {
@@ -89,44 +67,29 @@ export async function writeGpt2(file: string, shape: Gpt2Shape, seed = 1): Promi
   const frames = heads.map(({ size }) => Uint8Array.from([5 * 8 + 2, ...varint(size)]));
   const total = heads.reduce((sum, { size }, i) => sum + frames[i].length + size, graph.end - graph.start);
   if (total >= 2 ** 31) throw new Error(`The weights take ${total} bytes; embedded weights end at 2 GB.`);
-  const random = seededRandom(seed);
-  const table = Float32Array.from({ length: TABLE }, () => random.normal());
-  const out = await open(`${file}.part`, 'w');
+  const table = randomTable(seed);
+  const out = await open(file, 'w');
   try {
-    await write(out, model.subarray(0, graph.tag));
-    await write(out, Uint8Array.from([7 * 8 + 2, ...varint(total)]));
-    await write(out, model.subarray(graph.start, graph.end));
+    await writeAll(out, model.subarray(0, graph.tag));
+    await writeAll(out, Uint8Array.from([7 * 8 + 2, ...varint(total)]));
+    await writeAll(out, model.subarray(graph.start, graph.end));
     for (let i = 0; i < weights.length; i++) {
-      await write(out, frames[i]);
-      await write(out, heads[i].head);
-      for (const piece of weightBytes(weights[i], table, seed * 1000 + i)) await write(out, piece);
+      await writeAll(out, frames[i]);
+      await writeAll(out, heads[i].head);
+      for (const piece of weightBytes(weights[i], table, seed * 1000 + i)) await writeAll(out, piece);
     }
-    await write(out, model.subarray(graph.end));
+    await writeAll(out, model.subarray(graph.end));
   } finally {
     await out.close();
   }
-  await rename(`${file}.part`, file);
-}
-
-async function write(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  let done = 0;
-  while (done < bytes.length) done += (await file.write(bytes, done)).bytesWritten;
 }
 
 /**
  * The folder of a generated checkpoint; written when it is not there yet.
  * @param onWrite called when the file has to be written first
  */
-export async function gpt2Checkpoint(shape: Gpt2Shape, onWrite?: () => void): Promise<string> {
+export function gpt2Checkpoint(shape: Gpt2Shape, onWrite?: () => void): Promise<string> {
   const { layers, heads, dModel, vocab, context, tied } = shape;
   const name = `gpt2-${layers}x${heads}-d${dModel}-v${vocab}-c${context}${tied ? '' : '-untied'}`;
-  const folder = path.join(benchFolder(), name);
-  const file = path.join(folder, 'model.onnx');
-  const exists = await stat(file).catch(() => undefined);
-  if (!exists) {
-    onWrite?.();
-    await mkdir(folder, { recursive: true });
-    await writeGpt2(file, shape);
-  }
-  return folder;
+  return cached(name, (folder) => writeGpt2(path.join(folder, 'model.onnx'), shape), onWrite);
 }

@@ -5,7 +5,7 @@ import random
 import torch
 import torch.nn.functional as F
 
-from gpt2 import Captured
+from hooks import Captured
 
 
 def head_vectors(model, prompts):

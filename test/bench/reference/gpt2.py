@@ -1,21 +1,17 @@
 """GPT-2 in PyTorch eager, written as Hugging Face's is, with hook points on every pattern and z as TransformerLens has them."""
 import math
 
-import onnx
 import torch
 import torch.nn.functional as F
-from onnx import numpy_helper
-
-HEAD_WIDTH = 64  # of every GPT-2
 
 
 class Attention(torch.nn.Module):
-    def __init__(self, weights, at, heads, context):
+    def __init__(self, weights, at, heads, mask):
         super().__init__()
         self.heads = heads
         for name in ("c_attn.weight", "c_attn.bias", "c_proj.weight", "c_proj.bias"):
             self.register_buffer(name.replace(".", "_"), weights[f"{at}.{name}"])
-        self.register_buffer("mask", torch.tril(torch.ones(context, context, dtype=torch.bool)))
+        self.register_buffer("mask", mask)
         self.hook_pattern = torch.nn.Identity()
         self.hook_z = torch.nn.Identity()
 
@@ -39,9 +35,9 @@ def gelu_new(x):
 
 
 class Block(torch.nn.Module):
-    def __init__(self, weights, at, heads, context):
+    def __init__(self, weights, at, heads, mask):
         super().__init__()
-        self.attn = Attention(weights, f"{at}.attn", heads, context)
+        self.attn = Attention(weights, f"{at}.attn", heads, mask)
         for name in ("ln_1.weight", "ln_1.bias", "ln_2.weight", "ln_2.bias",
                      "mlp.c_fc.weight", "mlp.c_fc.bias", "mlp.c_proj.weight", "mlp.c_proj.bias"):
             self.register_buffer(name.replace(".", "_"), weights[f"{at}.{name}"])
@@ -57,9 +53,8 @@ class Block(torch.nn.Module):
 class Gpt2(torch.nn.Module):
     """Weights are those of the .onnx file, by name."""
 
-    def __init__(self, path):
+    def __init__(self, weights, heads):
         super().__init__()
-        weights = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in onnx.load(path).graph.initializer}
         layers = 1 + max(int(name.split(".")[2]) for name in weights if name.startswith("transformer.h."))
         self.register_buffer("wte", weights["transformer.wte.weight"])
         self.register_buffer("wpe", weights["transformer.wpe.weight"])
@@ -67,9 +62,9 @@ class Gpt2(torch.nn.Module):
         self.register_buffer("ln_f_bias", weights["transformer.ln_f.bias"])
         self.register_buffer("head", weights["lm_head.weight"].t() if "lm_head.weight" in weights else self.wte)
         context = self.wpe.shape[0]
-        heads = self.wte.shape[1] // HEAD_WIDTH
+        mask = torch.tril(torch.ones(context, context, dtype=torch.bool))
         self.blocks = torch.nn.ModuleList(
-            [Block(weights, f"transformer.h.{i}", heads, context) for i in range(layers)]
+            [Block(weights, f"transformer.h.{i}", heads, mask) for i in range(layers)]
         )
 
     def stream(self, ids):
@@ -81,25 +76,3 @@ class Gpt2(torch.nn.Module):
     def forward(self, ids):
         x = self.stream(ids)
         return F.linear(F.layer_norm(x, x.shape[-1:], self.ln_f_weight, self.ln_f_bias), self.head)
-
-
-class Captured:
-    """Hooks that keep every pattern and z of a run."""
-
-    def __init__(self, model, patterns=True):
-        self.values = {}
-        self.handles = []
-        for layer, block in enumerate(model.blocks):
-            points = {"z": block.attn.hook_z, **({"pattern": block.attn.hook_pattern} if patterns else {})}
-            for name, point in points.items():
-                self.handles.append(point.register_forward_hook(self.keep((name, layer))))
-
-    def keep(self, key):
-        def hook(_module, _inputs, output):
-            self.values[key] = output.detach()
-
-        return hook
-
-    def remove(self):
-        for handle in self.handles:
-            handle.remove()

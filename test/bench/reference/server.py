@@ -1,7 +1,8 @@
-"""Answers the benchmark's questions, a line of JSON each way.   Run: python3 server.py model.onnx threads elapsed|cpu"""
+"""Answers the benchmark's questions, a line of JSON each way.   Run: python3 server.py model.onnx heads kvHeads threads elapsed|cpu"""
 import base64
 import json
 import platform
+import resource
 import sys
 import time
 
@@ -9,7 +10,10 @@ import numpy as np
 import torch
 
 from circuit import circuit, head_vectors, train
-from gpt2 import Captured, Gpt2
+from gpt2 import Gpt2
+from hooks import Captured
+from llama import Llama
+from weights import load
 
 
 def encode(tensor):
@@ -46,7 +50,10 @@ def answer(model, request, clock):
         _, logits, values = run(model, request["ids"], clock)
         layer = request["layer"]
         z = values[("z", layer)][0].permute(1, 0, 2)
-        return {"logits": encode(logits[0, -1]), "pattern": encode(values[("pattern", layer)][0]), "z": encode(z)}
+        pattern = values[("pattern", layer)][0, : request["heads"]]
+        return {"logits": encode(logits[0, -1]), "pattern": encode(pattern), "z": encode(z)}
+    if what == "peak":
+        return {"mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
     if what == "vectors":
         return {"x": encode(head_vectors(model, request["prompts"]))}
     if what == "losses":
@@ -66,12 +73,14 @@ def answer(model, request, clock):
 
 
 def main():
-    path, threads = sys.argv[1], int(sys.argv[2])
-    clock = {"elapsed": time.perf_counter, "cpu": time.process_time}[sys.argv[3]]
+    path, (heads, kv_heads, threads) = sys.argv[1], map(int, sys.argv[2:5])
+    clock = {"elapsed": time.perf_counter, "cpu": time.process_time}[sys.argv[5]]
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     torch.set_grad_enabled(False)
-    model = Gpt2(path)
+    weights = load(path)
+    model = Llama(weights, heads, kv_heads) if "model.norm.weight" in weights else Gpt2(weights, heads)
+    del weights
     for line in sys.stdin:
         print(json.dumps(answer(model, json.loads(line), clock)), flush=True)
 
