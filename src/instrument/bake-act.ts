@@ -39,13 +39,11 @@ export function bakeAct(model: Model, anatomy: Anatomy, rule: ActRule): Model {
   const positions = g.op('Cast', [g.op('Range', [g.int(0), width, g.int(1)])], { to: DataType.float });
   const seeing = g.op('Max', [g.op('Sub', [count, positions]), g.float(1)]);
   const overKeys = (value: string): string => g.axes('Unsqueeze', value, [1, 2]);
-  const rows = {
-    valid: overKeys(valid),
-    inverseCount: overKeys(g.op('Div', [g.float(1), seeing])),
-    sinkable: overKeys(
-      g.op('Mul', [g.op('Cast', [g.op('Greater', [positions, g.float(0)])], { to: DataType.float }), valid]),
-    ),
-  };
+  const weights = overKeys(valid);
+  const inverseCount = overKeys(g.op('Div', [g.float(1), seeing]));
+  const sinkable = overKeys(
+    g.op('Mul', [g.op('Cast', [g.op('Greater', [positions, g.float(0)])], { to: DataType.float }), valid]),
+  );
   const threshold =
     rule.absolute === undefined
       ? g.axes('Unsqueeze', g.op('Div', [g.float(rule.alpha ?? 5), count]), [2, 3])
@@ -57,11 +55,13 @@ export function bakeAct(model: Model, anatomy: Anatomy, rule: ActRule): Model {
     checkHeads(block, heads);
     const on = new Float32Array(block.heads);
     for (const { head } of heads) on[head] = 1;
-    const calibrated = applyAct(g, canonical(g, block.pattern, anatomy.types), {
+    const pattern = canonical(g, block.pattern, anatomy.types);
+    const calibrated = applyAct(g, pattern, {
       on: g.constant(on, [1, block.heads, 1, 1]),
       threshold,
       beta: g.float(rule.beta),
-      ...rows,
+      received: g.op('Mul', [g.op('MatMul', [weights, pattern]), inverseCount]),
+      sinkable,
     });
     renamed.set(block.pattern.value, restore(g, calibrated, block.pattern, anatomy.types));
   }

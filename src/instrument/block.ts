@@ -3,9 +3,11 @@ import type { GraphBuilder } from '../onnx/build.ts';
 import type { Node } from '../onnx/model.ts';
 import { dequantisedMatrix } from '../onnx/quantised.ts';
 import type { ElementType } from '../runtime/device.ts';
-import { editPattern } from './edit-pattern.ts';
+import { allQueries, declarePatternInputs, editPattern } from './edit-pattern.ts';
 import type { Names, Switch } from './names.ts';
-import { summarise } from './summaries.ts';
+import { currentPattern, patternTaps, tapGroup } from './pattern-taps.ts';
+import type { AttentionInBlocks } from './query-blocks/attention.ts';
+import { summarisePattern, summariseStreams, thumbnail } from './summaries.ts';
 import { asFloat, canonical, elementType, gated, give, isOn, noChange, nothing, restore } from './values.ts';
 import type { ValueTypes } from './values.ts';
 
@@ -36,14 +38,26 @@ export interface InstrumentedBlock {
   readonly late?: LateTaps;
 }
 
+/** Inputs of one block's switches, edits and taps. */
+export function declareInputs(context: BlockContext): void {
+  const { builder: g, names, block } = context;
+  const at = (what: string): string => names.layer(block.layer, what);
+  declarePatternInputs(context);
+  g.input(at('z_scale'), 'float32', ['zs_b', 'zs_h', 'zs_t', 1]);
+  g.input(at('z_add'), 'float32', ['za_b', 'za_h', 'za_t', 'za_d']);
+  g.input(at('heads'), 'int64', ['tapped_heads']);
+  g.input(at('block'), 'bool', []);
+}
+
 /**
  * Moves the mixing of one block into an If: while the block's switch is off, it is all that runs; while it is on, edits come before it and
  * taps after it.
  *
  * Why one If that the model's own data flows through: what only hangs off the side of a graph is run by ONNX Runtime after everything
  * else, so every pattern of the model would stay in memory until then. And the off branch copies nothing.
+ * @param inBlocks attention that was worked out in blocks of queries before, with the edits and taps of its pattern
  */
-export function instrumentBlock(context: BlockContext): InstrumentedBlock {
+export function instrumentBlock(context: BlockContext, inBlocks?: AttentionInBlocks): InstrumentedBlock {
   const { builder: g, names, block, types, mixing } = context;
   const at = (what: string): string => names.layer(block.layer, what);
   const on = g.subgraph('on');
@@ -66,35 +80,15 @@ export function instrumentBlock(context: BlockContext): InstrumentedBlock {
     return z;
   };
 
-  const edited = editPattern(on, context, mix);
-  const z = editZ(on, context, edited.z);
+  const queries = allQueries(context);
+  const edited = inBlocks ? undefined : editPattern(on, context, queries, mix);
+  const z = editZ(on, context, edited?.z ?? inBlocks!.z);
+  const plain = inBlocks ? inBlocks.z : mix(off, block.pattern.value);
   const renamed = new Map([
-    [
-      block.z.value,
-      output(at('z'), z.value, mix(off, block.pattern.value), elementType(types, block.z.value)),
-    ],
+    [block.z.value, output(at('z'), z.value, plain, elementType(types, block.z.value))],
   ]);
-  const known = new Map<GraphBuilder, string>();
-  const current = (body: GraphBuilder): string => {
-    const pattern = known.get(body) ?? body.unique('pattern');
-    if (known.has(body)) return pattern;
-    known.set(body, pattern);
-    gated(
-      body,
-      isOn(body, names, block.layer, 'edit_pattern'),
-      [pattern],
-      () => [edited.pattern],
-      (inner) => [canonical(inner, block.pattern, types)],
-    );
-    return pattern;
-  };
-  if (context.patternShared) {
-    const pattern = restore(on, current(on), block.pattern, types);
-    const type = elementType(types, block.pattern.value);
-    renamed.set(block.pattern.value, output(at('pattern'), pattern, block.pattern.value, type));
-  }
   const taps: Record<string, string> = {
-    pattern_change: output(at('pattern_change'), edited.change, noChange(off)),
+    pattern_change: output(at('pattern_change'), edited?.change ?? inBlocks!.change, noChange(off)),
     z_change: output(at('z_change'), z.change, noChange(off)),
   };
   g.output(taps.pattern_change, 'float32');
@@ -102,11 +96,26 @@ export function instrumentBlock(context: BlockContext): InstrumentedBlock {
 
   const head = (value: HeadValue | undefined): ((body: GraphBuilder) => string) | undefined =>
     value && ((body) => canonical(body, value, types));
+  let ofPattern = inBlocks?.taps;
+  if (edited) {
+    const current = currentPattern(context, edited, queries);
+    if (context.patternShared) {
+      const pattern = restore(on, current(on), block.pattern, types);
+      const type = elementType(types, block.pattern.value);
+      renamed.set(block.pattern.value, output(at('pattern'), pattern, block.pattern.value, type));
+    }
+    ofPattern = patternTaps(on, context, {
+      pattern: current,
+      scores: (body) => canonical(body, block.scores, types),
+      thumbnail: (body) => thumbnail(body, names, current(body), names.global('pool')),
+      summaries: summarisePattern(context, current),
+    });
+  }
+  for (const [key, value] of Object.entries(ofPattern ?? {}))
+    taps[key] = captured(at(`captured_${key}`), value);
   const finalZ = (body: GraphBuilder): string => canonical(body, block.z, types, z.value);
   const { outputProjection: projection, residPre } = block;
   const groups: [Switch, Record<string, ((body: GraphBuilder) => string) | undefined>][] = [
-    ['tap_pattern', { pattern: current }],
-    ['tap_scores', { scores: head(block.scores) }],
     ['tap_qkv', { q: head(block.q), k: head(block.k), v: head(block.v) }],
     ['tap_z', { z: finalZ }],
     ['tap_result', { result: projection && ((body) => headResults(body, finalZ(body), projection, types)) }],
@@ -115,7 +124,7 @@ export function instrumentBlock(context: BlockContext): InstrumentedBlock {
       { resid_pre: residPre === undefined ? undefined : (body) => asFloat(body, residPre, types) },
     ],
   ];
-  if (block.kind === 'self') groups.push(['summaries', summarise(context, current)]);
+  if (block.kind === 'self') groups.push(['summaries', summariseStreams(context)]);
   for (const [name, group] of groups) {
     const values = defined(group);
     if (Object.keys(values).length === 0) continue;
@@ -128,7 +137,7 @@ export function instrumentBlock(context: BlockContext): InstrumentedBlock {
     for (const [key, value] of Object.entries(tapGroup(on, condition, lateValues(before, types))))
       captured(names.layer(before.layer, `captured_${key}`), value);
   }
-  g.ops('If', [g.input(at('block'), 'bool', [])], { then_branch: on, else_branch: off }, outputs);
+  g.ops('If', [at('block')], { then_branch: on, else_branch: off }, outputs);
 
   const after = defined({ resid_mid: block.residMid, resid_post: block.residPost });
   for (const key of Object.keys(after)) taps[key] = at(`captured_${key}`);
@@ -155,34 +164,13 @@ function defined<T>(record: Readonly<Record<string, T | undefined>>): Record<str
   );
 }
 
-/** The values while the switch is on, empty tensors while it is off. */
-function tapGroup(
-  body: GraphBuilder,
-  condition: string,
-  values: Readonly<Record<string, (body: GraphBuilder) => string>>,
-  nameOf: (key: string) => string = (key) => body.unique(key),
-): Record<string, string> {
-  const keys = Object.keys(values);
-  const outputs = keys.map(nameOf);
-  gated(
-    body,
-    condition,
-    outputs,
-    (inner) => keys.map((key) => values[key](inner)),
-    (inner) => keys.map(() => nothing(inner)),
-  );
-  return Object.fromEntries(keys.map((key, i) => [key, outputs[i]]));
-}
-
 /** z' = scale · z + add, in the model's own shape, with max |z' − z| per [batch, head]. */
 function editZ(
   on: GraphBuilder,
-  { builder: g, names, block, types }: BlockContext,
+  { names, block, types }: BlockContext,
   mixed: string,
 ): { value: string; change: string } {
   const at = (what: string): string => names.layer(block.layer, what);
-  g.input(at('z_scale'), 'float32', ['zs_b', 'zs_h', 'zs_t', 1]);
-  g.input(at('z_add'), 'float32', ['za_b', 'za_h', 'za_t', 'za_d']);
   const value = on.unique('z_edited');
   const change = on.unique('z_change');
   gated(

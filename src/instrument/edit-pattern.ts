@@ -13,6 +13,86 @@ export interface EditedPattern {
   readonly z: string;
 }
 
+/** The queries that are at work: all of them, or a block of them. */
+export interface Queries {
+  /** The pattern, in the model's own layout. */
+  readonly pattern: string;
+  /** Of a value whose axis counts queries, or has length 1 when it is the same for all: the part for these queries. */
+  rows(body: GraphBuilder, value: string, axis: number): string;
+  /**
+   * What each key receives on average over all queries, [batch, head, 1, key], from a pattern.
+   * @param pattern [batch, head, query, key], scaled and masked, of these queries
+   */
+  received(body: GraphBuilder, pattern: string): string;
+}
+
+/** All queries at once. */
+export const allQueries = ({ names, block }: BlockContext): Queries => ({
+  pattern: block.pattern.value,
+  rows: (_body, value) => value,
+  received: (body, pattern) =>
+    body.op('Mul', [
+      body.op('MatMul', [overKeys(body, names.global('valid')), pattern]),
+      overKeys(body, inverseCount(body, names, block.layer)),
+    ]),
+});
+
+/** Inputs of the edits of one block's pattern. */
+export function declarePatternInputs({ builder: g, names, block }: BlockContext): void {
+  const at = (what: string): string => names.layer(block.layer, what);
+  g.input(at('pattern_scale'), 'float32', ['ps_b', 'ps_h', 'ps_q', 'ps_k']);
+  g.input(at('pattern_add'), 'float32', ['pa_b', 'pa_h', 'pa_q', 'pa_k']);
+  g.input(at('mask_allowed'), 'float32', ['ma_b', 'ma_h', 'ma_q', 'ma_k']);
+  g.input(at('head_settings'), 'float32', ['hs_b', 'hs_h', HEAD_SETTINGS.length]);
+}
+
+/** A step of editing that its switch turns on. */
+function step(
+  body: GraphBuilder,
+  { names, block }: BlockContext,
+  name: Switch,
+  pattern: string,
+  edit: (inner: GraphBuilder) => string,
+): string {
+  const edited = body.unique('pattern');
+  gated(
+    body,
+    isOn(body, names, block.layer, name),
+    [edited],
+    (inner) => [edit(inner)],
+    () => [pattern],
+  );
+  return edited;
+}
+
+/** A setting of each head, [batch, head, 1, 1]. */
+const headSetting = (body: GraphBuilder, { names, block }: BlockContext, name: HeadSetting): string =>
+  column(body, names.layer(block.layer, 'head_settings'), HEAD_SETTINGS.indexOf(name));
+
+/** The first two edits of a pattern: scale and add, then mask. [batch, head, query, key] */
+export function scaleAndMask(
+  body: GraphBuilder,
+  context: BlockContext,
+  queries: Queries,
+  pattern: string,
+): string {
+  const { names, block } = context;
+  const input = (inner: GraphBuilder, what: string): string =>
+    queries.rows(inner, names.layer(block.layer, what), 2);
+  const scaled = step(body, context, 'edit_scale', pattern, (inner) =>
+    inner.op('Add', [inner.op('Mul', [pattern, input(inner, 'pattern_scale')]), input(inner, 'pattern_add')]),
+  );
+  return step(body, context, 'edit_mask', scaled, (inner) =>
+    applyMask(
+      inner,
+      scaled,
+      headSetting(inner, context, 'mask'),
+      input(inner, 'mask_allowed'),
+      block.restOnSink === true,
+    ),
+  );
+}
+
 /**
  * Edits of the attention pattern, in this order: scale and add, mask, ACT, VAR; then z from what they give. Values named here are
  * [batch, head, query, key]; the settings of a head are in [batch, head, n] inputs whose first column says whether the edit applies to it.
@@ -21,65 +101,49 @@ export interface EditedPattern {
 export function editPattern(
   on: GraphBuilder,
   context: BlockContext,
+  queries: Queries,
   mix: (body: GraphBuilder, pattern: string) => string,
 ): EditedPattern {
-  const { builder: g, names, block, types } = context;
-  const at = (what: string): string => names.layer(block.layer, what);
-  g.input(at('pattern_scale'), 'float32', ['ps_b', 'ps_h', 'ps_q', 'ps_k']);
-  g.input(at('pattern_add'), 'float32', ['pa_b', 'pa_h', 'pa_q', 'pa_k']);
-  g.input(at('mask_allowed'), 'float32', ['ma_b', 'ma_h', 'ma_q', 'ma_k']);
-  g.input(at('head_settings'), 'float32', ['hs_b', 'hs_h', HEAD_SETTINGS.length]);
+  const { names, block, types } = context;
   const result = { pattern: on.unique('pattern'), change: on.unique('pattern_change'), z: on.unique('z') };
   gated(
     on,
     isOn(on, names, block.layer, 'edit_pattern'),
     [result.pattern, result.change, result.z],
     (body) => {
-      const before = canonical(body, block.pattern, types);
-      let pattern = before;
-      const step = (name: Switch, edit: (inner: GraphBuilder, value: string) => string): void => {
-        const input = pattern;
-        pattern = body.unique('pattern');
-        gated(
-          body,
-          isOn(body, names, block.layer, name),
-          [pattern],
-          (inner) => [edit(inner, input)],
-          () => [input],
-        );
-      };
-      step('edit_scale', (inner, value) =>
-        inner.op('Add', [inner.op('Mul', [value, at('pattern_scale')]), at('pattern_add')]),
-      );
-      const setting = (inner: GraphBuilder, name: HeadSetting): string =>
-        column(inner, at('head_settings'), HEAD_SETTINGS.indexOf(name));
-      step('edit_mask', (inner, value) =>
-        applyMask(inner, value, setting(inner, 'mask'), at('mask_allowed'), block.restOnSink === true),
-      );
-      step('edit_act', (inner, value) =>
-        applyAct(inner, value, {
-          on: setting(inner, 'act'),
-          threshold: setting(inner, 'threshold'),
-          beta: setting(inner, 'beta'),
-          valid: overKeys(inner, names.global('valid')),
-          inverseCount: overKeys(inner, inverseCount(inner, names, block.layer)),
+      const before = canonical(body, block.pattern, types, queries.pattern);
+      const masked = scaleAndMask(body, context, queries, before);
+      let pattern = step(body, context, 'edit_act', masked, (inner) =>
+        applyAct(inner, masked, {
+          on: headSetting(inner, context, 'act'),
+          threshold: headSetting(inner, context, 'threshold'),
+          beta: headSetting(inner, context, 'beta'),
+          received: queries.received(inner, masked),
           sinkable: overKeys(inner, names.global('sinkable')),
         }),
       );
       const residual = block.residPre;
+      const calibrated = pattern;
       // sinks are positions of this text; those of another have states of their own
       if (residual !== undefined && block.kind === 'self')
-        step('edit_var', (inner, value) =>
-          applyVar(inner, value, normalised(inner, residual, types), setting(inner, 'var'), names),
+        pattern = step(body, context, 'edit_var', calibrated, (inner) =>
+          applyVar(
+            inner,
+            calibrated,
+            normalised(inner, residual, types),
+            headSetting(inner, context, 'var'),
+            queries.rows(inner, names.global('var_queries'), 1),
+            names,
+          ),
         );
       const size = body.op('Abs', [body.op('Sub', [pattern, before])]);
       return [
         pattern,
         body.reduce('ReduceMax', size, [2, 3], false),
-        mix(body, restore(body, pattern, block.pattern, types)),
+        mix(body, restore(body, pattern, block.pattern, types, queries.pattern)),
       ];
     },
-    (body) => [nothing(body), noChange(body), mix(body, block.pattern.value)],
+    (body) => [nothing(body), noChange(body), mix(body, queries.pattern)],
     ['float32', 'float32', elementType(types, block.z.value)],
   );
   return result;
@@ -93,7 +157,7 @@ export const inverseCount = (g: GraphBuilder, names: Names, layer: number): stri
   g.op('Gather', [names.global('inverse_counts'), g.op('Gather', [names.global('causal'), g.int(layer)])]);
 
 /** [batch, key] → [batch, 1, 1, key] */
-const overKeys = (g: GraphBuilder, values: string): string => g.axes('Unsqueeze', values, [1, 2]);
+export const overKeys = (g: GraphBuilder, values: string): string => g.axes('Unsqueeze', values, [1, 2]);
 
 /** Column `i` of [batch, head, n] as [batch, head, 1, 1]. */
 function column(g: GraphBuilder, values: string, i: number): string {
@@ -129,10 +193,8 @@ export interface ActValues {
   readonly on: string;
   readonly threshold: string;
   readonly beta: string;
-  /** 1 for real tokens, over queries. */
-  readonly valid: string;
-  /** 1 / number of real queries that may see the key. */
-  readonly inverseCount: string;
+  /** What each key receives on average. */
+  readonly received: string;
   /** 1 for keys that may be calibrated: all but position 0. */
   readonly sinkable: string;
 }
@@ -143,8 +205,7 @@ export interface ActValues {
  * @param pattern [batch, head, query, key]
  */
 export function applyAct(g: GraphBuilder, pattern: string, act: ActValues): string {
-  const received = g.op('Mul', [g.op('MatMul', [act.valid, pattern]), act.inverseCount]);
-  const above = g.op('Cast', [g.op('Greater', [received, act.threshold])], { to: 1 });
+  const above = g.op('Cast', [g.op('Greater', [act.received, act.threshold])], { to: 1 });
   const sinks = g.op('Mul', [above, act.sinkable]);
   const others = g.op('Sub', [g.float(1), sinks]);
   const onSinks = g.op('Mul', [pattern, sinks]);
@@ -171,6 +232,7 @@ function applyVar(
   pattern: string,
   normalisedResidual: string,
   on: string,
+  queries: string,
   names: Names,
 ): string {
   const setting = (i: number): string =>
@@ -196,7 +258,7 @@ function applyVar(
   const anySpanSink = g.op('Greater', [g.reduce('ReduceMax', spanSinks, [3]), g.float(0)]);
   const looks = g.op('Not', [g.op('Less', [onSpan, setting(2)])]);
   const notParked = g.op('Not', [g.op('Greater', [onSpanSinks, g.op('Mul', [setting(1), onSpan])])]);
-  const after = g.op('Greater', [g.axes('Unsqueeze', names.global('var_queries'), [1, 3]), g.float(0)]);
+  const after = g.op('Greater', [g.axes('Unsqueeze', queries, [1, 3]), g.float(0)]);
   const movable = g.op('Greater', [targetMass, g.float(0)]);
   const all = [anySpanSink, looks, notParked, after, movable].reduce((a, b) => g.op('And', [a, b]));
   const chosen = g.op('And', [all, flag(g, on)]);

@@ -21,7 +21,8 @@ export class Names {
 
 /**
  * What can be turned on in one layer; what is off is not computed. `switches` holds them for all layers, [layers × SWITCHES.length].
- * `edit_pattern` stands for any of the four edits after it.
+ * `edit_pattern` stands for any of the four edits after it; with `tap_heads`, pattern and scores are those of the heads that
+ * the layer's `heads` names.
  */
 export const SWITCHES = [
   'edit_pattern',
@@ -32,6 +33,8 @@ export const SWITCHES = [
   'edit_z',
   'tap_pattern',
   'tap_scores',
+  'tap_heads',
+  'tap_thumbnail',
   'tap_qkv',
   'tap_z',
   'tap_result',

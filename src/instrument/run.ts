@@ -1,4 +1,4 @@
-import { sitesOf, type Anatomy } from '../anatomy/anatomy.ts';
+import { sitesOf, type Anatomy, type Block } from '../anatomy/anatomy.ts';
 import { HeadscopeError, throwIfCancelled } from '../errors.ts';
 import { halfToNumber } from '../onnx/tensor-values.ts';
 import type { FloatTensor, Session, Tensor } from '../runtime/device.ts';
@@ -8,9 +8,12 @@ import { modelFeeds, pairFeatures, perToken, type Batch } from './feeds.ts';
 import { givenLength, keysOf, type GivenInputs } from './given.ts';
 import type { Instrumented } from './instrument.ts';
 import { SWITCHES, switchIndex, type Switch } from './names.ts';
+import { poolFeed } from './pool.ts';
+import { queryFeeds, rowsAtOnce } from './query-blocks/feeds.ts';
 import {
   headName,
   type Edit,
+  type HeadIndex,
   type HeadSummaries,
   type LayerIndex,
   type ModelShape,
@@ -46,6 +49,8 @@ export interface Engine {
   readonly given?: GivenInputs;
   /** Makes the input that a decoder reads in the place of token ids. */
   readonly embedding?: Embedding;
+  /** Queries worked out at a time where that is done in blocks; as many as fit into `BLOCK_BYTES` when absent. */
+  readonly queryRows?: number;
 }
 
 /** What a decoder reads in the place of token ids is made from them by another graph. */
@@ -76,12 +81,15 @@ let lastPause = 0;
 interface Plan {
   /** Layers wanted per site. */
   readonly taps: ReadonlyMap<Site, ReadonlySet<LayerIndex>>;
+  /** Heads whose pattern and scores are wanted, in layers where not all are. */
+  readonly heads: ReadonlyMap<LayerIndex, readonly HeadIndex[]>;
   readonly request: RunRequest;
 }
 
 function planOf(engine: Engine, request: RunRequest): Plan {
   const taps = new Map<Site, Set<LayerIndex>>();
-  for (const { site, layers } of request.taps ?? []) {
+  const heads = new Map<LayerIndex, readonly HeadIndex[] | undefined>();
+  for (const { site, layers, heads: chosen } of request.taps ?? []) {
     const wanted = taps.get(site) ?? new Set<LayerIndex>();
     for (const layer of layers ?? engine.anatomy.blocks.map((block) => block.layer)) {
       const block = engine.anatomy.blocks[layer];
@@ -97,19 +105,43 @@ function planOf(engine: Engine, request: RunRequest): Plan {
         );
       }
       wanted.add(layer);
+      if (site === 'pattern' || site === 'scores') {
+        checkHeads(block, chosen, heads.has(layer) ? heads.get(layer) : chosen);
+        heads.set(layer, chosen);
+      }
     }
     taps.set(site, wanted);
   }
-  return { taps, request };
+  const some = [...heads].filter((entry): entry is [LayerIndex, readonly HeadIndex[]] => !!entry[1]);
+  return { taps, heads: new Map(some), request };
+}
+
+/** @throws HeadscopeError `no-head`, `bad-request` */
+function checkHeads(
+  { layer, heads }: Block,
+  chosen: readonly HeadIndex[] | undefined,
+  before: readonly HeadIndex[] | undefined,
+): void {
+  const wrong = chosen?.find((head) => !(Number.isInteger(head) && head >= 0 && head < heads));
+  if (wrong !== undefined)
+    throw new HeadscopeError('no-head', `There is no head ${wrong} in layer ${layer}; it has ${heads}.`);
+  if (chosen?.join() !== before?.join() || chosen?.length === 0)
+    throw new HeadscopeError(
+      'bad-request',
+      `Pattern and scores of layer ${layer} can be captured for one choice of heads in a run.`,
+      1,
+    );
 }
 
 /** Bytes a row takes at its peak: captured sites, the largest intermediate tensors, logits. */
 function bytesPerRow(engine: Engine, plan: Plan, length: number): number {
   const { blocks } = engine.anatomy;
   const logits = plan.request.logits === 'all' || !engine.instrumented.logitRows ? length : 1;
-  let numbers = 3 * logits * engine.shape.vocab + length * length * 3;
+  const { queryBlocks } = engine.instrumented;
+  let numbers = 3 * logits * engine.shape.vocab + (queryBlocks ? 0 : length * length * 3);
   for (const block of blocks) {
-    const square = block.heads * length * (engine.shape.keys?.[block.layer] || length);
+    const kept = plan.heads.get(block.layer)?.length ?? block.heads;
+    const square = kept * length * (engine.shape.keys?.[block.layer] || length);
     const wide = block.heads * length * block.headDim;
     numbers += wide + length * block.dModel;
     for (const [site, layers] of plan.taps) {
@@ -123,7 +155,8 @@ function bytesPerRow(engine: Engine, plan: Plan, length: number): number {
     }
   }
   const widest = Math.max(...blocks.map((block) => block.heads));
-  return 4 * (numbers + 6 * widest * length * length);
+  const queries = queryBlocks ? rowsAtOnce(widest, length) : length;
+  return 4 * (numbers + 6 * widest * queries * length);
 }
 
 /**
@@ -208,6 +241,8 @@ function checkRows(engine: Engine, request: RunRequest): void {
 const ON: Tensor = { type: 'bool', dims: [], data: Uint8Array.of(1) };
 const OFF: Tensor = { type: 'bool', dims: [], data: Uint8Array.of(0) };
 const NO_FEATURES: Tensor = { type: 'float32', dims: [1, 1, 3], data: new Float32Array(3) };
+const NO_HEADS: Tensor = { type: 'int64', dims: [1], data: BigInt64Array.of(0n) };
+const NO_POOL: Tensor = { type: 'float32', dims: [1, 1, 1], data: new Float32Array(1) };
 
 /** Feeds for every input of the instrumented graph. */
 async function buildFeeds(engine: Engine, plan: Plan, batch: Batch): Promise<Record<string, Tensor>> {
@@ -217,6 +252,7 @@ async function buildFeeds(engine: Engine, plan: Plan, batch: Batch): Promise<Rec
     ? { ...engine.given, [embedding.input]: await embedding.of(batch, engine.given ?? {}) }
     : engine.given;
   const summaries = plan.request.summaries === true;
+  const cells = plan.request.thumbnails;
   const edits = editFeeds(anatomy.blocks, names, batch, engine.shape.keys);
   const feeds: Record<string, Tensor> = { ...modelFeeds(anatomy, batch, given), ...edits.feeds };
   const switches = new Uint8Array(anatomy.blocks.length * SWITCHES.length);
@@ -225,6 +261,12 @@ async function buildFeeds(engine: Engine, plan: Plan, batch: Batch): Promise<Rec
     const on = edits.on[block.layer];
     if (summaries) on.add('summaries');
     for (const [site, layers] of plan.taps) if (layers.has(block.layer)) on.add(SITE_SWITCH[site]);
+    const heads = plan.heads.get(block.layer);
+    if (heads) on.add('tap_heads');
+    feeds[names.layer(block.layer, 'heads')] = heads
+      ? { type: 'int64', dims: [heads.length], data: BigInt64Array.from(heads, BigInt) }
+      : NO_HEADS;
+    if (cells !== undefined) on.add('tap_thumbnail');
     feeds[names.layer(block.layer, 'block')] = on.size > 0 || residBefore ? ON : OFF;
     residBefore = on.has('tap_resid');
     for (const name of on) switches[switchIndex(block.layer, name)] = 1;
@@ -233,7 +275,14 @@ async function buildFeeds(engine: Engine, plan: Plan, batch: Batch): Promise<Rec
   Object.assign(feeds, countFeeds(engine, batch));
   feeds[names.global('valid')] = perToken(batch, () => 1);
   feeds[names.global('sinkable')] = perToken(batch, (_, k) => (k >= 1 ? 1 : 0));
-  feeds[names.global('features')] = summaries ? pairFeatures(batch) : NO_FEATURES;
+  const { queryBlocks } = instrumented;
+  const whole = queryBlocks?.some((layer) => layer !== true) ?? true;
+  feeds[names.global('features')] = summaries && whole ? pairFeatures(batch) : NO_FEATURES;
+  feeds[names.global('pool')] = cells === undefined ? NO_POOL : poolFeed(batch, cells);
+  if (queryBlocks) {
+    const widest = Math.max(...anatomy.blocks.map((block) => block.heads)) * batch.rows.length;
+    Object.assign(feeds, queryFeeds(names, batch, engine.queryRows ?? rowsAtOnce(widest, batch.width)));
+  }
   if (instrumented.finalMax) feeds[names.global('final_summaries')] = summaries ? ON : OFF;
   if (instrumented.logitRows) feeds[instrumented.logitRows] = logitRows(plan, batch);
   if (instrumented.lastLogits) {
@@ -278,6 +327,8 @@ function wantedOutputs(engine: Engine, plan: Plan, batch: Batch): string[] {
   const fetches = new Set<string>();
   for (const [site, layers] of plan.taps)
     for (const layer of layers) fetches.add(instrumented.taps[layer][site]);
+  if (plan.request.thumbnails !== undefined)
+    for (const { thumbnail } of instrumented.taps) if (thumbnail) fetches.add(thumbnail);
   if (plan.request.summaries) {
     for (const taps of instrumented.taps) for (const key of SUMMARIES) if (taps[key]) fetches.add(taps[key]);
     if (instrumented.finalMax) fetches.add(instrumented.finalMax);
@@ -479,6 +530,14 @@ function readRow(
     );
   }
   const summaries = request.summaries ? readSummaries(engine, batch, slot, outputs) : undefined;
+  const thumbnails =
+    request.thumbnails === undefined
+      ? undefined
+      : instrumented.taps.map(({ thumbnail }) =>
+          thumbnail
+            ? cropRow(outputs[thumbnail], slot, length, ['all', 'all', 'all']).data
+            : new Float32Array(0),
+        );
   return {
     index,
     ids: row.ids,
@@ -498,6 +557,11 @@ function readRow(
       if (!summaries)
         throw new HeadscopeError('not-captured', 'Summaries were not asked for in this run.', 1);
       return summaries;
+    },
+    thumbnails() {
+      if (!thumbnails)
+        throw new HeadscopeError('not-captured', 'Thumbnails were not asked for in this run.', 1);
+      return thumbnails;
     },
   };
   function readLogits(

@@ -83,8 +83,17 @@ export interface Row {
 
 export interface RunRequest {
   readonly rows: readonly Row[];
-  /** What to capture; all layers when `layers` is absent. */
-  readonly taps?: readonly { readonly site: Site; readonly layers?: readonly LayerIndex[] }[];
+  /**
+   * What to capture; all layers when `layers` is absent. `heads`, for pattern and scores alone: these heads in this order, all when absent;
+   * a layer can be asked for one choice of heads only.
+   */
+  readonly taps?: readonly {
+    readonly site: Site;
+    readonly layers?: readonly LayerIndex[];
+    readonly heads?: readonly HeadIndex[];
+  }[];
+  /** A side of small squares to shrink every pattern of self-attention to, on the device. */
+  readonly thumbnails?: number;
   /** Logits of the last token (default), of every token, or none. */
   readonly logits?: 'last' | 'all' | 'none';
   /** Per-head summaries reduced on the device, O(heads × T). */
@@ -123,6 +132,11 @@ export interface RowResult {
   tap(site: Site, layer: LayerIndex): FloatTensor;
   /** @throws HeadscopeError `not-captured` when the request did not ask for it */
   summaries(): HeadSummaries;
+  /**
+   * Each head's pattern shrunk to n × n means over areas, as `areaMeans` does. [layers][heads × n × n]; empty in cross-attention
+   * @throws HeadscopeError `not-captured` when the request did not ask for it
+   */
+  thumbnails(): readonly Float32Array[];
   /** For each of the row's edits: max |after − before| of the tensor it edits. */
   readonly changes: readonly number[];
 }

@@ -1,7 +1,10 @@
 import type { GraphBuilder } from '../onnx/build.ts';
 import type { BlockContext } from './block.ts';
 import { inverseCount } from './edit-pattern.ts';
+import type { Names } from './names.ts';
 import { canonical, maxNormalised } from './values.ts';
+
+type Parts = Record<string, (body: GraphBuilder) => string>;
 
 /**
  * Reductions of one block's pattern on the device, so that an overview of every head moves O(heads × T) numbers.
@@ -11,36 +14,58 @@ import { canonical, maxNormalised } from './values.ts';
  * @param pattern gives the pattern as it is after edits
  * @returns what computes each of them, by name
  */
-export function summarise(
-  context: BlockContext,
+export function summarisePattern(
+  { names, block }: BlockContext,
   pattern: (body: GraphBuilder) => string,
-): Record<string, (body: GraphBuilder) => string> {
-  const { names, block, types } = context;
-  const parts: Record<string, (body: GraphBuilder) => string> = {
+): Parts {
+  return {
     received: (body) => {
       const row = (name: string): string => body.axes('Unsqueeze', name, [1, 2]);
       const sums = body.op('MatMul', [row(names.global('valid')), pattern(body)]);
       return body.axes('Squeeze', body.op('Mul', [sums, row(inverseCount(body, names, block.layer))]), [2]);
     },
-    entropy: (body) => {
-      // −Σ p·log2 p per row, then the mean over real rows; 1e-30 keeps 0·log 0 at 0
-      const p = pattern(body);
-      const logs = body.op('Log', [body.op('Max', [p, body.float(1e-30)])]);
-      const rows = body.reduce('ReduceSum', body.op('Mul', [p, logs]), [3], false);
-      const weights = body.axes('Unsqueeze', names.global('valid'), [2]);
-      const total = body.op('MatMul', [rows, weights]);
-      const count = body.axes('Unsqueeze', body.reduce('ReduceSum', names.global('valid'), [1]), [2]);
-      return body.op('Div', [total, body.op('Mul', [count, body.float(-Math.LN2)])]);
-    },
+    entropy: (body) => meanEntropy(body, names, entropySums(body, pattern(body), names.global('valid'))),
     means: (body) => {
       const flat = body.op('Reshape', [pattern(body), body.ints(0, 0, -1)]);
       return body.op('MatMul', [flat, names.global('features')]);
     },
   };
+}
+
+/**
+ * Σ over queries of Σ_k p·ln p, [batch, head, 1]; 1e-30 keeps 0·log 0 at 0.
+ * @param weights of each query, [batch, query]
+ */
+export function entropySums(body: GraphBuilder, pattern: string, weights: string): string {
+  const logs = body.op('Log', [body.op('Max', [pattern, body.float(1e-30)])]);
+  const rows = body.reduce('ReduceSum', body.op('Mul', [pattern, logs]), [3], false);
+  return body.op('MatMul', [rows, body.axes('Unsqueeze', weights, [2])]);
+}
+
+/** Mean entropy over real queries in bits from what `entropySums` gives, [batch, head, 1]. */
+export function meanEntropy(body: GraphBuilder, names: Names, sums: string): string {
+  const count = body.axes('Unsqueeze', body.reduce('ReduceSum', names.global('valid'), [1]), [2]);
+  return body.op('Div', [sums, body.op('Mul', [count, body.float(-Math.LN2)])]);
+}
+
+/** Reductions of a block that need no pattern. */
+export function summariseStreams({ names, block, types }: BlockContext): Parts {
+  const parts: Parts = {};
   const { v, k, residPre } = block;
   if (v) parts.value_norm = (body) => body.reduce('ReduceL2', canonical(body, v, types), [3], false);
   if (k) parts.key_norm = (body) => body.reduce('ReduceL2', canonical(body, k, types), [3], false);
   if (residPre !== undefined)
     parts.max_normalised = (body) => maxNormalised(body, residPre, names.global('valid'), types);
   return parts;
+}
+
+/**
+ * The pattern shrunk to a small square, [batch, head, n, n]: poolᵀ · A · pool, where `pool` [batch, T, n] holds what share of each cell a
+ * position has.
+ * @param queries the pool of the pattern's queries, [batch, query, n]
+ */
+export function thumbnail(body: GraphBuilder, names: Names, pattern: string, queries: string): string {
+  const heads = (pool: string): string => body.axes('Unsqueeze', pool, [1]);
+  const columns = body.op('MatMul', [pattern, heads(names.global('pool'))]);
+  return body.op('MatMul', [heads(body.op('Transpose', [queries], { perm: [0, 2, 1] })), columns]);
 }

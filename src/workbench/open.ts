@@ -1,7 +1,7 @@
 import type { Anatomy } from '../anatomy/anatomy.ts';
 import { sitesOf } from '../anatomy/anatomy.ts';
 import { HeadscopeError } from '../errors.ts';
-import { instrument } from '../instrument/instrument.ts';
+import type { Instrumented } from '../instrument/instrument.ts';
 import { frozenUnembeddingModel, unembeddingModel } from '../instrument/lens.ts';
 import { canFeed, fitGiven, givenLength, keysOf, type GivenInputs } from '../instrument/given.ts';
 import { neutralInputs } from '../instrument/neutral.ts';
@@ -15,6 +15,7 @@ import { requireUnchanged, requireUnmodified } from '../onnx/source.ts';
 import type { Device, FloatTensor, RunnableModel, Session } from '../runtime/device.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { modelFeeds } from '../instrument/feeds.ts';
+import { InstrumentedSession } from './instrumented-session.ts';
 import { preciseNodes } from './precise-nodes.ts';
 import { onlyFloats, weightFiles } from './weight-files.ts';
 
@@ -36,6 +37,8 @@ export interface OpenModel {
     /** What was fed besides the ids. */
     readonly given: GivenInputs;
   };
+  /** Layers whose attention is worked out in blocks of queries, or why not; undefined while all of it is worked out at once. */
+  queryBlocks(): Instrumented['queryBlocks'];
   close(): Promise<void>;
 }
 
@@ -125,6 +128,15 @@ export function sampleIds(anatomy: Anatomy, given: GivenInputs = {}): number[] {
   return Array.from({ length }, (_, i) => Math.floor(((i + 1) * 7919) % vocab));
 }
 
+/** How a checkpoint is opened; the defaults are for everyday use. */
+export interface OpenOptions {
+  /** Work attention out in blocks of this many queries from the start, instead of only where all at once would take too much memory. */
+  readonly queryRows?: number;
+}
+
+/** Queries at a time when a session in blocks is checked: fewer than the sample prompt has. */
+const CHECKED_ROWS = 5;
+
 /**
  * Loads a checkpoint onto a device with all taps and edits built in, and checks it against the unedited model.
  *
@@ -137,6 +149,7 @@ export async function openModel(
   device: Device,
   inputs: GivenInputs = {},
   embedding?: Embedding,
+  options: OpenOptions = {},
 ): Promise<OpenModel> {
   const { anatomy, model } = checkpoint;
   const given = { ...neutralInputs(anatomy), ...fitGiven(anatomy, inputs), ...embedding?.given };
@@ -145,61 +158,75 @@ export async function openModel(
   const fed = embedding ? { ...given, [embedding.input]: await embedding.of(alone, {}) } : given;
   const runs = canFeed(anatomy, fed) && (anatomy.fixed?.batch ?? 1) === 1;
   const reference = anatomy.unembedding && runs ? await plainLogits(checkpoint, device, ids, fed) : undefined;
-  const instrumented = instrument(model, anatomy);
-  const session = untilReleased(await createSession(checkpoint, device, instrumented.model));
-  const engine: Engine = {
-    anatomy,
-    instrumented,
-    session,
-    shape: shapeOf(anatomy, given),
-    parameters: checkpoint.parameters,
-    given,
-    embedding,
-  };
+  let measured: OpenModel['measured'];
+  const shape = shapeOf(anatomy, given);
+  const instrumented = await InstrumentedSession.open(
+    {
+      model,
+      anatomy,
+      create: async (graph) => untilReleased(await createSession(checkpoint, device, graph)),
+      engine: (built, session) => ({
+        anatomy,
+        instrumented: built,
+        session,
+        shape,
+        parameters: checkpoint.parameters,
+        given,
+        embedding,
+        queryRows: options.queryRows,
+      }),
+      check: async (engine) => {
+        if (runs) await settleCausality(engine, ids);
+        if (!reference) return;
+        const inBlocks = engine.instrumented.queryBlocks !== undefined;
+        const checked = inBlocks ? { ...engine, queryRows: options.queryRows ?? CHECKED_ROWS } : engine;
+        const found = { maxAbs: await difference(checked, ids, reference), tokens: ids.length };
+        refuseDifference(checkpoint, found.maxAbs);
+        measured ??= found;
+      },
+    },
+    options.queryRows !== undefined,
+  );
   const lenses = new Lenses(checkpoint, device);
   const weights = new OutputWeights(checkpoint);
-  const close = async (): Promise<void> => {
-    await lenses.release();
-    await session.release();
+  const runner: Runner = {
+    shape,
+    run: async (request, onRow, runOptions) => {
+      // WebAssembly has copies of its own
+      if (device.kind !== 'wasm') await requireUnmodified(checkpoint.sources.values());
+      return instrumented.use(request, (engine) => runRequest(engine, request, onRow, runOptions));
+    },
+    unembed: (resid) => lenses.unembed(resid),
+    unembedFrozen: (vectors, to) => lenses.unembedFrozen(vectors, to),
+    outputWeights: (layer, head) => weights.of(layer, head),
   };
-  try {
-    if (runs) await settleCausality(engine, ids);
-    const measured = reference && { maxAbs: await difference(engine, ids, reference), tokens: ids.length };
-    const tolerance = logitTolerance(checkpoint);
-    if (measured && !(measured.maxAbs <= tolerance)) {
-      throw new HeadscopeError(
-        'differs',
-        `The instrumented model's logits differ from the unedited model's by ${measured.maxAbs.toPrecision(3)} (at most ${tolerance} is allowed). Results would be wrong; please report this model.`,
-        1,
-      );
-    }
-    const runner: Runner = {
-      shape: engine.shape,
-      run: async (request, onRow, options) => {
-        // WebAssembly has copies of its own
-        if (device.kind !== 'wasm') await requireUnmodified(checkpoint.sources.values());
-        return runRequest(engine, request, onRow, options);
-      },
-      unembed: (resid) => lenses.unembed(resid),
-      unembedFrozen: (vectors, to) => lenses.unembedFrozen(vectors, to),
-      outputWeights: (layer, head) => weights.of(layer, head),
-    };
-    const sample = reference && { ids, logits: reference, given: fed };
-    const readsText = embedding !== undefined || anatomy.inputs.some((input) => input.role === 'tokens');
-    return {
-      checkpoint,
-      device,
-      runner,
-      given,
-      positions: readsText ? undefined : ids.length,
-      measured,
-      sample,
-      close,
-    };
-  } catch (error) {
-    await close();
-    throw error;
-  }
+  const sample = reference && { ids, logits: reference, given: fed };
+  const readsText = embedding !== undefined || anatomy.inputs.some((input) => input.role === 'tokens');
+  return {
+    checkpoint,
+    device,
+    runner,
+    given,
+    positions: readsText ? undefined : ids.length,
+    measured,
+    sample,
+    queryBlocks: () => instrumented.engine.instrumented.queryBlocks,
+    close: async () => {
+      await lenses.release();
+      await instrumented.release();
+    },
+  };
+}
+
+/** @throws HeadscopeError `differs` */
+function refuseDifference(checkpoint: Checkpoint, maxAbs: number): void {
+  const tolerance = logitTolerance(checkpoint);
+  if (maxAbs <= tolerance) return;
+  throw new HeadscopeError(
+    'differs',
+    `The instrumented model's logits differ from the unedited model's by ${maxAbs.toPrecision(3)} (at most ${tolerance} is allowed). Results would be wrong; please report this model.`,
+    1,
+  );
 }
 
 /** A session that is released only when nothing runs on it, and refuses work from then on. */

@@ -4,7 +4,7 @@ import type { Device } from '../../src/runtime/device.ts';
 import { nodeDevice } from '../../src/runtime/node-cpu.ts';
 import { chooseModelFile, readCheckpoint, type Checkpoint } from '../../src/workbench/checkpoint.ts';
 import { NodeFolder } from '../../src/workbench/node-folder.ts';
-import { openModel, type OpenModel } from '../../src/workbench/open.ts';
+import { openModel, type OpenModel, type OpenOptions } from '../../src/workbench/open.ts';
 
 /** Checkpoints with golden data of their own. */
 export const CHECKPOINTS = ['induction-2l', 'ioi-4l', 'llama-tiny', 'sink-3l', 'sink-delim-2l'] as const;
@@ -39,10 +39,11 @@ export async function openFolder(
   path: string,
   device: Device = nodeDevice('cpu', { threads: 1 }),
   given?: GivenInputs,
+  options?: OpenOptions,
 ): Promise<Opened> {
   const { folder, checkpoint } = await inspectFolder(path);
   try {
-    const opened = await openModel(checkpoint, device, given);
+    const opened = await openModel(checkpoint, device, given, undefined, options);
     const closeAll = async (): Promise<void> => {
       await opened.close();
       await folder.close();

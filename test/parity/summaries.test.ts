@@ -44,65 +44,71 @@ function norms({ dims, data }: { dims: readonly number[]; data: Float32Array }):
   );
 }
 
-describe.each(CHECKPOINTS)('%s: summaries reduced on the device', (name) => {
-  const golden = readGolden(name);
-  let model: Opened;
-  let summaries: HeadSummaries[];
-  beforeAll(async () => {
-    model = await openFolder(checkpointFolder(name));
-    const rows = await runAll(model.runner, {
-      rows: golden.prompts.map((ids) => ({ ids })),
-      summaries: true,
+const cases = CHECKPOINTS.flatMap(
+  (name) => [{ name }, { name, queryRows: 5 }] as { name: string; queryRows?: number }[],
+);
+describe.each(cases)(
+  '$name, blocks of $queryRows queries: summaries reduced on the device',
+  ({ name, queryRows }) => {
+    const golden = readGolden(name);
+    let model: Opened;
+    let summaries: HeadSummaries[];
+    beforeAll(async () => {
+      model = await openFolder(checkpointFolder(name), undefined, undefined, { queryRows });
+      const rows = await runAll(model.runner, {
+        rows: golden.prompts.map((ids) => ({ ids })),
+        summaries: true,
+      });
+      summaries = rows.map((row) => row.summaries());
     });
-    summaries = rows.map((row) => row.summaries());
-  });
-  afterAll(() => model.closeAll());
+    afterAll(() => model.closeAll());
 
-  test('equal the same quantities of the golden patterns and residual streams in float64', () => {
-    const errors = new Errors();
-    for (const [p, ids] of golden.prompts.entries()) {
-      const t = ids.length;
-      for (let layer = 0; layer < golden.layers; layer++) {
-        const { data, dims } = golden.tensor(`p${p}.l${layer}.attn`);
-        for (let head = 0; head < dims[0]; head++) {
-          const want = summariesOf(data.subarray(head * t * t, (head + 1) * t * t), t);
-          const got = summaries[p];
-          errors.add(
-            'received',
-            maxAbs(got.received[layer].subarray(head * t, (head + 1) * t), want.received),
-          );
-          for (const key of ['entropy', 'previous', 'distance', 'first'] as const)
-            errors.add(key, Math.abs(got[key][layer][head] - want[key]));
+    test('equal the same quantities of the golden patterns and residual streams in float64', () => {
+      const errors = new Errors();
+      for (const [p, ids] of golden.prompts.entries()) {
+        const t = ids.length;
+        for (let layer = 0; layer < golden.layers; layer++) {
+          const { data, dims } = golden.tensor(`p${p}.l${layer}.attn`);
+          for (let head = 0; head < dims[0]; head++) {
+            const want = summariesOf(data.subarray(head * t * t, (head + 1) * t * t), t);
+            const got = summaries[p];
+            errors.add(
+              'received',
+              maxAbs(got.received[layer].subarray(head * t, (head + 1) * t), want.received),
+            );
+            for (const key of ['entropy', 'previous', 'distance', 'first'] as const)
+              errors.add(key, Math.abs(got[key][layer][head] - want[key]));
+          }
+        }
+        for (let layer = 0; layer <= golden.layers; layer++) {
+          const want = maxNormalised(golden.tensor(`p${p}.resid.${layer}`).data, model.runner.shape.dModel);
+          errors.add('maxNormalised', maxAbs(summaries[p].maxNormalised[layer], want));
         }
       }
-      for (let layer = 0; layer <= golden.layers; layer++) {
-        const want = maxNormalised(golden.tensor(`p${p}.resid.${layer}`).data, model.runner.shape.dModel);
-        errors.add('maxNormalised', maxAbs(summaries[p].maxNormalised[layer], want));
-      }
-    }
-    console.info(`parity, ${name}, summaries: ${errors.text}`);
-    expect(errors.worst).toBeLessThanOrEqual(1e-4);
-  });
-
-  test('value and key norms equal those of a plain model', () => {
-    const { prompt, layer, k, v } = reference.document[name];
-    const errors = new Errors();
-    errors.add('value norm', maxAbs(summaries[prompt].valueNorm[layer], norms(reference.array(v))));
-    errors.add('key norm', maxAbs(summaries[prompt].keyNorm[layer], norms(reference.array(k))));
-    console.info(`parity, ${name}: ${errors.text}`);
-    expect(errors.worst).toBeLessThanOrEqual(1e-4);
-  });
-
-  test('a prompt of one token has no previous token and no entropy', async () => {
-    const [row] = await runAll(model.runner, {
-      rows: [{ ids: golden.prompts[0].slice(0, 1) }],
-      summaries: true,
+      console.info(`parity, ${name}, summaries: ${errors.text}`);
+      expect(errors.worst).toBeLessThanOrEqual(1e-4);
     });
-    const { received, entropy, previous, distance, first } = row.summaries();
-    for (let layer = 0; layer < golden.layers; layer++) {
-      expect([...received[layer]]).toEqual(new Array(received[layer].length).fill(1));
-      for (const values of [entropy, previous, distance, first])
-        expect(Math.max(...values[layer].map(Math.abs))).toBe(0);
-    }
-  });
-});
+
+    test('value and key norms equal those of a plain model', () => {
+      const { prompt, layer, k, v } = reference.document[name];
+      const errors = new Errors();
+      errors.add('value norm', maxAbs(summaries[prompt].valueNorm[layer], norms(reference.array(v))));
+      errors.add('key norm', maxAbs(summaries[prompt].keyNorm[layer], norms(reference.array(k))));
+      console.info(`parity, ${name}: ${errors.text}`);
+      expect(errors.worst).toBeLessThanOrEqual(1e-4);
+    });
+
+    test('a prompt of one token has no previous token and no entropy', async () => {
+      const [row] = await runAll(model.runner, {
+        rows: [{ ids: golden.prompts[0].slice(0, 1) }],
+        summaries: true,
+      });
+      const { received, entropy, previous, distance, first } = row.summaries();
+      for (let layer = 0; layer < golden.layers; layer++) {
+        expect([...received[layer]]).toEqual(new Array(received[layer].length).fill(1));
+        for (const values of [entropy, previous, distance, first])
+          expect(Math.max(...values[layer].map(Math.abs))).toBe(0);
+      }
+    });
+  },
+);

@@ -116,6 +116,9 @@ export function goldenRunner(golden: Golden, changes: Changes = {}): Runner & { 
           if (!request.summaries) throw new Error('summaries were not asked for');
           return summaries(golden, prompt, ids.length, residual, changes);
         },
+        thumbnails: () => {
+          throw new Error('golden data holds no thumbnails');
+        },
         changes: [],
       };
       onRow(result);

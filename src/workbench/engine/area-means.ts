@@ -1,17 +1,4 @@
-/** For each of `to` cells: the old cells it touches, and the share of each. */
-function spansOf(from: number, to: number): { first: number; shares: Float64Array }[] {
-  const scale = from / to;
-  return Array.from({ length: to }, (_, i) => {
-    const start = i * scale;
-    const end = Math.min(from, (i + 1) * scale);
-    const first = Math.floor(start);
-    const count = Math.max(1, Math.ceil(end - 1e-9) - first);
-    const shares = Float64Array.from({ length: count }, (_, k) =>
-      Math.max(0, Math.min(end, first + k + 1) - Math.max(start, first + k)),
-    );
-    return { first, shares };
-  });
-}
+import { spansOf } from '../../instrument/pool.ts';
 
 /**
  * Shrinks a picture to a square: each cell is the mean of the area it covers, cells on a border counted by the share that is covered. A side that

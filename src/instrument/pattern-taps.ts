@@ -1,0 +1,90 @@
+import type { GraphBuilder } from '../onnx/build.ts';
+import type { BlockContext } from './block.ts';
+import type { EditedPattern, Queries } from './edit-pattern.ts';
+import type { Switch } from './names.ts';
+import { canonical, gated, isOn, nothing } from './values.ts';
+
+type Make = (body: GraphBuilder) => string;
+
+/** The pattern as it is after edits, float32 [batch, head, query, key], worked out once per body. */
+export function currentPattern(
+  { names, block, types }: BlockContext,
+  edited: EditedPattern,
+  queries: Pick<Queries, 'pattern'>,
+): Make {
+  const known = new Map<GraphBuilder, string>();
+  return (body) => {
+    const pattern = known.get(body) ?? body.unique('pattern');
+    if (known.has(body)) return pattern;
+    known.set(body, pattern);
+    gated(
+      body,
+      isOn(body, names, block.layer, 'edit_pattern'),
+      [pattern],
+      () => [edited.pattern],
+      (inner) => [canonical(inner, block.pattern, types, queries.pattern)],
+    );
+    return pattern;
+  };
+}
+
+/** The values while the switch is on, empty tensors while it is off. */
+export function tapGroup(
+  body: GraphBuilder,
+  condition: string,
+  values: Readonly<Record<string, Make>>,
+  nameOf: (key: string) => string = (key) => body.unique(key),
+): Record<string, string> {
+  const keys = Object.keys(values);
+  const outputs = keys.map(nameOf);
+  gated(
+    body,
+    condition,
+    outputs,
+    (inner) => keys.map((key) => values[key](inner)),
+    (inner) => keys.map(() => nothing(inner)),
+  );
+  return Object.fromEntries(keys.map((key, i) => [key, outputs[i]]));
+}
+
+/** What can be read off a pattern. */
+export interface PatternTaps {
+  readonly pattern: Make;
+  readonly scores: Make;
+  /** Absent where queries and keys are different things. */
+  readonly thumbnail?: Make;
+  readonly summaries?: Readonly<Record<string, Make>>;
+}
+
+/** Everything that is read off a pattern, each behind its switch; pattern and scores of chosen heads when the switch for that is on. */
+export function patternTaps(
+  body: GraphBuilder,
+  context: BlockContext,
+  { pattern, scores, thumbnail, summaries }: PatternTaps,
+): Record<string, string> {
+  const { names, block } = context;
+  const ofHeads =
+    (make: Make): Make =>
+    (inner) => {
+      const all = make(inner);
+      const chosen = inner.unique('chosen');
+      gated(
+        inner,
+        isOn(inner, names, block.layer, 'tap_heads'),
+        [chosen],
+        (deep) => [deep.op('Gather', [all, names.layer(block.layer, 'heads')], { axis: 1 })],
+        () => [all],
+      );
+      return chosen;
+    };
+  const groups: [Switch, Record<string, Make>][] = [
+    ['tap_pattern', { pattern: ofHeads(pattern) }],
+    ['tap_scores', { scores: ofHeads(scores) }],
+  ];
+  if (block.kind === 'self' && thumbnail) groups.push(['tap_thumbnail', { thumbnail }]);
+  if (block.kind === 'self' && summaries) groups.push(['summaries', summaries]);
+  return Object.assign(
+    {},
+    ...groups.map(([name, group]) => tapGroup(body, isOn(body, names, block.layer, name), group)),
+  ) as Record<string, string>;
+}
