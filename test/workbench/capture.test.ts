@@ -155,6 +155,9 @@ describe('a capture', () => {
             summaries: () => {
               throw new Error('not asked for');
             },
+            thumbnails: () => {
+              throw new Error('not asked for');
+            },
           });
         }
         return Promise.resolve();
