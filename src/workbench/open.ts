@@ -1,3 +1,4 @@
+import { InstrumentedSession } from './instrumented-session.ts';
 import type { Anatomy } from '../anatomy/anatomy.ts';
 import { sitesOf } from '../anatomy/anatomy.ts';
 import { HeadscopeError } from '../errors.ts';
@@ -15,7 +16,6 @@ import { requireUnchanged, requireUnmodified } from '../onnx/source.ts';
 import type { Device, FloatTensor, RunnableModel, Session } from '../runtime/device.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { modelFeeds } from '../instrument/feeds.ts';
-import { InstrumentedSession } from './instrumented-session.ts';
 import { preciseNodes } from './precise-nodes.ts';
 import { onlyFloats, weightFiles } from './weight-files.ts';
 
