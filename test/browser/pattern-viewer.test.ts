@@ -70,7 +70,7 @@ const colourAt = (page: Page, x: number, y: number): Promise<string> =>
   );
 
 describe('pattern canvas', () => {
-  it.each([12, 48, 1024])(
+  it.each([12, 48, 1024, 4096])(
     'reads out the value under the pointer, and draws its colour (%i tokens)',
     async (length) => {
       const page = await pattern(`tokens=${length}`);
@@ -89,6 +89,8 @@ describe('pattern canvas', () => {
         else expect(read.value).toBe(formatNumber(values[query * length + key]));
       }
       expect(seen.size).toBeGreaterThan(2);
+      // The cells are painted once: what follows the pointer lies above them.
+      expect(await count(page, 'draws')).toBe(1);
       if (length < 1024) {
         // Cells of the first key, which all have much to show.
         let left = (await stageBox(page)).x + 40;

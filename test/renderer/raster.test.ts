@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { indexCells, paintCells, type Placement } from '../../renderer/parts/pattern/raster.ts';
+import { CellPyramid, indexCells, paintCells, type Placement } from '../../renderer/parts/pattern/raster.ts';
 import { MASKED, NOT_A_NUMBER, ranks, scaleFor } from '../../renderer/parts/pattern/scales.ts';
 
 const scale = scaleFor([], {});
@@ -78,4 +78,25 @@ it('leaves what is masked free', () => {
     [254, -1],
     [254, 254],
   ]);
+});
+
+it('keeps the strongest of the cells that a coarser one stands for', () => {
+  const columns = 21;
+  const values = Float32Array.from({ length: 13 * columns }, (_, i) => ((i * 7919) % 254) / 254);
+  values[4 * columns + 20] = NaN;
+  const rank = ranks('sequential');
+  const pyramid = new CellPyramid(indexCells(values, columns, scale, true), rank);
+  expect(pyramid.seenAt(0.6)).toEqual({ cells: pyramid.cells, sides: 1 });
+  const { cells, sides } = pyramid.seenAt(0.2);
+  expect([sides, cells.rows, cells.columns]).toEqual([4, 4, 6]);
+  for (let r = 0; r < cells.rows; r++)
+    for (let c = 0; c < cells.columns; c++) {
+      let best = MASKED;
+      for (let y = 4 * r; y < Math.min(13, 4 * r + 4); y++)
+        for (let x = 4 * c; x < Math.min(columns, 4 * c + 4); x++) {
+          const index = pyramid.cells.indices[y * columns + x];
+          if (rank[index] > rank[best]) best = index;
+        }
+      expect(cells.indices[r * cells.columns + c]).toBe(best);
+    }
 });

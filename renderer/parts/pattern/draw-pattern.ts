@@ -3,7 +3,7 @@ import { formatNumber } from '../../../src/report/numbers.ts';
 import { drawAxis, drawStrongLabel, type Axis, type AxisLabels } from './axis-labels.ts';
 import type { Cell } from './cell.ts';
 import type { Inks } from './inks.ts';
-import { paintCells, type IndexedCells, type Raster } from './raster.ts';
+import { paintCells, type CellPyramid, type Raster } from './raster.ts';
 import { palette, ranks, type ValueScale } from './scales.ts';
 import { hatch, strokeOver, type SharpSize } from './sharp-canvas.ts';
 import { visible, type Frame, type Viewport } from './viewport.ts';
@@ -14,7 +14,7 @@ export interface PatternScene {
   readonly frame: Frame;
   readonly view: Viewport;
   readonly values: Float32Array;
-  readonly cells: IndexedCells;
+  readonly pyramid: CellPyramid;
   readonly scale: ValueScale;
   readonly causal: boolean;
   /** Key positions that are sinks. */
@@ -122,21 +122,22 @@ function emptyRaster(width: number, height: number): NonNullable<typeof raster> 
 }
 
 function drawCells(context: CanvasRenderingContext2D, scene: PatternScene): void {
-  const { frame, view, size, cells, scale } = scene;
+  const { frame, view, size, pyramid, scale } = scene;
   const { left, top } = cornerOf(scene.rowLabels, scene.columnLabels);
   const { ratio } = size;
   const width = Math.ceil(Math.min(frame.width, frame.columns * view.cell) * ratio);
   const height = Math.ceil(Math.min(frame.height, frame.rows * view.cell) * ratio);
   if (width < 1 || height < 1) return;
   const target = emptyRaster(width, height);
+  const { cells, sides } = pyramid.seenAt(view.cell * ratio);
   paintCells(
     target,
     cells,
     {
       left: -view.x * ratio,
       top: -view.y * ratio,
-      cellWidth: view.cell * ratio,
-      cellHeight: view.cell * ratio,
+      cellWidth: view.cell * ratio * sides,
+      cellHeight: view.cell * ratio * sides,
       clip: { left: 0, top: 0, right: width, bottom: height },
       gap: view.cell >= APART,
     },
@@ -158,9 +159,10 @@ function shortValue(value: number): string {
 }
 
 function writeValues(context: CanvasRenderingContext2D, scene: PatternScene): void {
-  const { frame, view, values, cells, scale, inks } = scene;
+  const { frame, view, values, pyramid, scale, inks } = scene;
   const { left, top } = cornerOf(scene.rowLabels, scene.columnLabels);
   const { firstRow, lastRow, firstColumn, lastColumn } = visible(view, frame);
+  const { cells } = pyramid;
   const map = colourMap(scale.map);
   context.font = `10px ${inks.sans}`;
   context.textAlign = 'center';

@@ -47,6 +47,57 @@ export function indexCells(
   return { indices, rows, columns };
 }
 
+/** Cells of half as many rows and columns: of each four the one of the highest rank. */
+function halved({ indices, rows, columns }: IndexedCells, rank: Uint16Array): IndexedCells {
+  const half = { rows: Math.ceil(rows / 2), columns: Math.ceil(columns / 2) };
+  const out = new Uint16Array(half.rows * half.columns);
+  for (let r = 0, i = 0; r < half.rows; r++) {
+    const above = 2 * r * columns;
+    const below = Math.min(2 * r + 1, rows - 1) * columns;
+    for (let c = 0; c < half.columns; c++, i++) {
+      const left = 2 * c;
+      const right = Math.min(left + 1, columns - 1);
+      let best = indices[above + left];
+      let other = indices[above + right];
+      if (rank[other] > rank[best]) best = other;
+      other = indices[below + left];
+      if (rank[other] > rank[best]) best = other;
+      other = indices[below + right];
+      if (rank[other] > rank[best]) best = other;
+      out[i] = best;
+    }
+  }
+  return { indices: out, ...half };
+}
+
+/** Cells and coarser pictures of them, made when they are first asked for: a large matrix is drawn without reading all of it each time. */
+export class CellPyramid {
+  readonly #levels: IndexedCells[];
+  readonly #rank: Uint16Array;
+
+  /** @param rank which of several cells is seen, as `ranks` gives it */
+  constructor(cells: IndexedCells, rank: Uint16Array) {
+    this.#levels = [cells];
+    this.#rank = rank;
+  }
+
+  /** The cells themselves. */
+  get cells(): IndexedCells {
+    return this.#levels[0];
+  }
+
+  /**
+   * The coarsest picture whose cells are no larger than a pixel, and how many cells' sides one of its sides is.
+   * @param size pixels that a cell takes
+   */
+  seenAt(size: number): { readonly cells: IndexedCells; readonly sides: number } {
+    let level = 0;
+    while (size * 2 ** (level + 1) <= 1) level++;
+    while (this.#levels.length <= level) this.#levels.push(halved(this.#levels.at(-1)!, this.#rank));
+    return { cells: this.#levels[level], sides: 2 ** level };
+  }
+}
+
 /** For each pixel of one direction the first and last cell under it; −1 where there is none. */
 interface Spans {
   readonly from: number;
