@@ -46,8 +46,7 @@ export function readQueryCore(
   block: Block,
   live: ReadonlySet<Node>,
 ): QueryCore | { readonly why: string } {
-  const softmax = index.producer(block.softmax);
-  const product = softmax && findProduct(index, softmax.inputs[0])?.node;
+  const product = findProduct(index, block.scores.value)?.node;
   if (!product) return { why: 'the product of queries and keys was not found' };
   const rank = shapes.axes(product.outputs[0])?.length ?? 0;
   let why = 'the shape of its scores could not be worked out';
