@@ -181,6 +181,38 @@ describe('SAE training', () => {
   });
 });
 
+describe.each(['latent', 'dimension'] as const)('large batches, unit norm per %s', (decoderNorm) => {
+  // Large enough that gradients are made from active latents and rows alone.
+  const shape = { rows: 300, width: 260, latents: 280, lambda: 0.05, learningRate: 1e-2, decoderNorm };
+  const random = seededRandom(4);
+  const directions = Array.from({ length: 3 * 260 }, () => random.normal());
+  // Every sixth row is like one of three; λ silences the others, which are small noise.
+  const x = Float32Array.from({ length: 300 * 260 }, (_, i) => {
+    const [row, column] = [Math.floor(i / 260), i % 260];
+    const large = row % 6 === 0 ? 2 * directions[((row / 6) % 3) * 260 + column] : 0;
+    return large + 0.03 * random.normal();
+  });
+
+  it('give what all latents and rows give', async () => {
+    const start = initialParameters(shape, random);
+    const train = async (device: Device) => {
+      const trainer = await SaeTrainer.create(device, { ...shape, epochs: 60 });
+      const trained = await trainer.train(x, start);
+      await trainer.release();
+      return trained;
+    };
+    const chosen = await train(cpu);
+    const all = await train(stepByStep);
+    const codes = await encode(cpu, all.parameters, x, 1);
+    const rows = codes.activation.filter((a) => a > 0).length;
+    expect(rows).toBeGreaterThan(10);
+    expect(rows).toBeLessThan(200);
+    expect(worst(chosen.losses, all.losses)).toBeLessThan(1e-5 * all.losses[0]);
+    for (const name of ['encoder', 'encoderBias', 'decoder', 'bias'] as const)
+      expect(worst(chosen.parameters[name], all.parameters[name])).toBeLessThan(2e-4);
+  });
+});
+
 it('the schedule holds Adam’s bias corrections', () => {
   // Step 1 of Adam moves by lr·g/(|g| + ε): with M = g and V = g², rate·M/(√V + ε') must be just that.
   const [rate, epsilon] = adamSchedule(0, 1, 0.01);

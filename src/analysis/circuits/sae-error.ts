@@ -43,11 +43,18 @@ interface Shape {
 /** 2 / (rows · width), which the mean of squares leaves in its gradient. */
 export const errorScale = ({ rows, width }: Shape): number => 2 / (rows * width);
 
-/** The products of the error, in whichever way takes fewer operations. */
-export function errorProducts(g: GraphBuilder, shape: Shape, rows: Rows, decoding: Decoding): ErrorProducts {
-  const { rows: n, width, latents } = shape;
-  const smaller = 2 * latents * (n + width) < n * width;
-  return (smaller ? byGramMatrices : byError)(g, shape, rows, decoding);
+/** How the products of the error are made: from the error, or by Gram matrices. */
+export type ErrorWay = 'error' | 'gram';
+
+/** @param way which takes fewer operations depends on the sizes; only `gram` allows f, d and x to be parts of a batch */
+export function errorProducts(
+  g: GraphBuilder,
+  shape: Shape,
+  rows: Rows,
+  decoding: Decoding,
+  way: ErrorWay,
+): ErrorProducts {
+  return (way === 'gram' ? byGramMatrices : byError)(g, shape, rows, decoding);
 }
 
 /** The error itself, then its products: two products of size rows · latents · width and one to make it. */
