@@ -12,13 +12,70 @@ const none = (): never => {
   );
 };
 
+/** The input of `lensModel` that takes residual rows, float32 [1, rows, dModel]. */
+export const RESIDUAL = 'headscope/lens/residual';
+const PLAIN = 'headscope/lens/logits';
+const FROZEN = 'headscope/frozen/logits';
+
+/** The end of a model in both ways that it can be asked for, with the names of their outputs or why one is not to be had. */
+export interface Lens {
+  readonly model: Model;
+  readonly outputs: Readonly<Record<'plain' | 'frozen', string | HeadscopeError>>;
+}
+
 /**
- * The end of a model as a model of its own: residual rows in, logits out. The nodes are the model's, so soft-caps and biases count too.
- * Input `residual` is float32 [1, rows, dModel]; output `logits` float32 [1, rows, vocab].
+ * The end of a model as a model of its own, so that its largest matrix is loaded once for both questions. Input `RESIDUAL` and output
+ * `plain` are the end as it is; inputs `vectors`, `reference` [rows, dModel] and output `frozen` [rows, vocab] the linear map it is at `reference`.
+ *
+ * @throws HeadscopeError `no-logits` when neither way is to be had
+ */
+export function lensModel(model: Model, anatomy: Anatomy): Lens {
+  const plain = orWhyNot(() => unembeddingModel(model, anatomy));
+  const frozen = orWhyNot(() => frozenUnembeddingModel(model, anatomy));
+  const outputs = {
+    plain: plain instanceof HeadscopeError ? plain : PLAIN,
+    frozen: frozen instanceof HeadscopeError ? frozen : FROZEN,
+  };
+  if (plain instanceof HeadscopeError) {
+    if (frozen instanceof HeadscopeError) throw plain;
+    return { model: frozen, outputs };
+  }
+  return { model: frozen instanceof HeadscopeError ? plain : joined(plain, frozen), outputs };
+}
+
+function orWhyNot(build: () => Model): Model | HeadscopeError {
+  try {
+    return build();
+  } catch (error) {
+    if (error instanceof HeadscopeError) return error;
+    throw error;
+  }
+}
+
+/** Two graphs side by side; what both have, stored or computed, is there once. */
+function joined(first: Model, second: Model): Model {
+  const present = new Set(first.graph.nodes.flatMap((node) => node.outputs));
+  const others = second.graph.nodes.filter((node) => !node.outputs.some((name) => present.has(name)));
+  return {
+    ...first,
+    opsets: new Map([...second.opsets, ...first.opsets]),
+    graph: {
+      ...first.graph,
+      nodes: [...first.graph.nodes, ...others],
+      inputs: [...first.graph.inputs, ...second.graph.inputs],
+      outputs: [...first.graph.outputs, ...second.graph.outputs],
+      initializers: new Map([...first.graph.initializers, ...second.graph.initializers]),
+    },
+  };
+}
+
+/**
+ * Residual rows in, logits out. The nodes are the model's, so soft-caps and biases count too.
+ * Input `RESIDUAL` is float32 [1, rows, dModel]; the output float32 [1, rows, vocab].
  *
  * @throws HeadscopeError `no-logits` when there is none, or when the end needs more than the residual stream
  */
-export function unembeddingModel(model: Model, anatomy: Anatomy): Model {
+function unembeddingModel(model: Model, anatomy: Anatomy): Model {
   const end = anatomy.unembedding ?? none();
   const index = new GraphIndex(model);
   const needed = index.ancestors(end.logits, new Set([end.residual]));
@@ -36,7 +93,7 @@ export function unembeddingModel(model: Model, anatomy: Anatomy): Model {
     );
   const builder = new GraphBuilder({ opset: model.opsets.get('') ?? 13, prefix: 'headscope/lens/' });
   const type = anatomy.types.get(end.residual) ?? DataType.float;
-  const residual = builder.input('headscope/lens/residual', 'float32', [1, 'rows', 'd_model']);
+  const residual = builder.input(RESIDUAL, 'float32', [1, 'rows', 'd_model']);
   builder.op(
     type === DataType.float ? 'Identity' : 'Cast',
     [residual],
@@ -44,13 +101,13 @@ export function unembeddingModel(model: Model, anatomy: Anatomy): Model {
     end.residual,
   );
   const cast = new GraphBuilder({ opset: model.opsets.get('') ?? 13, prefix: 'headscope/lens/end/' });
-  cast.op('Cast', [end.logits], { to: DataType.float }, 'headscope/lens/logits');
+  cast.op('Cast', [end.logits], { to: DataType.float }, PLAIN);
   const initializers = new Map([...model.graph.initializers].filter(([name]) => used.has(name)));
   const graph: Graph = {
     name: 'unembedding',
     nodes: [...builder.graph.nodes, ...nodes, ...cast.graph.nodes],
     inputs: builder.graph.inputs,
-    outputs: [valueInfo('headscope/lens/logits', 'float32')],
+    outputs: [valueInfo(PLAIN, 'float32')],
     initializers,
     sparseInitializers: [],
   };
@@ -59,16 +116,16 @@ export function unembeddingModel(model: Model, anatomy: Anatomy): Model {
 
 /**
  * Final norm with statistics taken from other rows, then the unembedding, without additive terms: the linear map that direct logit
- * attribution needs (Elhage et al. 2021, frozen LayerNorm). Inputs `vectors`, `reference` [rows, dModel]; output `logits` [rows, vocab].
+ * attribution needs (Elhage et al. 2021, frozen LayerNorm). Inputs `vectors`, `reference` [rows, dModel]; the output [rows, vocab].
  *
  * @throws HeadscopeError `no-logits`
  */
-export function frozenUnembeddingModel(model: Model, anatomy: Anatomy): Model {
+function frozenUnembeddingModel(model: Model, anatomy: Anatomy): Model {
   const end = anatomy.unembedding ?? none();
   const weight = end.weight ?? none();
   const g = new GraphBuilder({ opset: model.opsets.get('') ?? 13, prefix: 'headscope/frozen/' });
-  const vectors = g.input('vectors', 'float32', ['rows', 'd_model']);
-  const reference = g.input('reference', 'float32', ['rows', 'd_model']);
+  const vectors = g.input('vectors', 'float32', ['lines', 'd_model']);
+  const reference = g.input('reference', 'float32', ['lines', 'd_model']);
   const index = new GraphIndex(model);
   const stored = (name: string): string => {
     copyConstant(index, g.graph, name);
@@ -98,7 +155,7 @@ export function frozenUnembeddingModel(model: Model, anatomy: Anatomy): Model {
     weight.transposed ? g.op('Transpose', [matrix], { perm: [1, 0] }) : matrix,
   ]);
   const scaled = end.factor === undefined ? logits : g.op('Mul', [logits, g.float(end.factor)]);
-  g.output(scaled, 'float32', ['rows', 'vocab'], 'logits');
+  g.output(scaled, 'float32', ['lines', 'vocab'], FROZEN);
   return { ...g.model(), irVersion: model.irVersion };
 }
 

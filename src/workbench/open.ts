@@ -3,7 +3,6 @@ import type { Anatomy } from '../anatomy/anatomy.ts';
 import { sitesOf } from '../anatomy/anatomy.ts';
 import { HeadscopeError } from '../errors.ts';
 import type { Instrumented } from '../instrument/instrument.ts';
-import { frozenUnembeddingModel, unembeddingModel } from '../instrument/lens.ts';
 import { canFeed, fitGiven, givenLength, keysOf, type GivenInputs } from '../instrument/given.ts';
 import { neutralInputs } from '../instrument/neutral.ts';
 import { runRequest, toFloat32, type Embedding, type Engine } from '../instrument/run.ts';
@@ -17,6 +16,7 @@ import type { Device, FloatTensor, RunnableModel, Session } from '../runtime/dev
 import type { Checkpoint } from './checkpoint.ts';
 import { modelFeeds } from '../instrument/feeds.ts';
 import { preciseNodes } from './precise-nodes.ts';
+import { Lenses } from './lenses.ts';
 import { onlyFloats, weightFiles } from './weight-files.ts';
 
 /** A checkpoint on a device, ready for questions. */
@@ -187,7 +187,7 @@ export async function openModel(
     },
     options.queryRows !== undefined,
   );
-  const lenses = new Lenses(checkpoint, device);
+  const lenses = new Lenses(checkpoint, (end) => createSession(checkpoint, device, end, { brief: true }));
   const weights = new OutputWeights(checkpoint);
   const runner: Runner = {
     shape,
@@ -338,57 +338,5 @@ class OutputWeights {
       else for (let j = 0; j < dModel; j++) out[i * dModel + j] = values[j * heads * headDim + row];
     }
     return { dims: [headDim, dModel], data: out };
-  }
-}
-
-/** Sessions of the model's end, made when first asked for. */
-class Lenses {
-  private readonly checkpoint: Checkpoint;
-  private readonly device: Device;
-  private readonly sessions = new Map<string, Promise<Session>>();
-
-  constructor(checkpoint: Checkpoint, device: Device) {
-    this.checkpoint = checkpoint;
-    this.device = device;
-  }
-
-  /** The session of that name; one that could not be made is tried again at the next question. */
-  private once(name: string, model: () => Model): Promise<Session> {
-    let session = this.sessions.get(name);
-    if (!session) {
-      session = createSession(this.checkpoint, this.device, model(), { brief: true });
-      this.sessions.set(name, session);
-      session.catch(() => this.sessions.delete(name));
-    }
-    return session;
-  }
-
-  async unembed(resid: FloatTensor): Promise<FloatTensor> {
-    const { model, anatomy } = this.checkpoint;
-    const session = await this.once('plain', () => unembeddingModel(model, anatomy));
-    const [rows, width] = resid.dims;
-    const out = await session.run(
-      { 'headscope/lens/residual': { type: 'float32', dims: [1, rows, width], data: resid.data } },
-      ['headscope/lens/logits'],
-    );
-    const logits = out['headscope/lens/logits'];
-    return { dims: logits.dims.slice(1), data: logits.data as Float32Array };
-  }
-
-  async unembedFrozen(vectors: FloatTensor, reference: FloatTensor): Promise<FloatTensor> {
-    const { model, anatomy } = this.checkpoint;
-    const session = await this.once('frozen', () => frozenUnembeddingModel(model, anatomy));
-    const tensor = (value: FloatTensor) => ({ type: 'float32' as const, dims: value.dims, data: value.data });
-    const { logits } = await session.run({ vectors: tensor(vectors), reference: tensor(reference) }, [
-      'logits',
-    ]);
-    return { dims: logits.dims, data: logits.data as Float32Array };
-  }
-
-  async release(): Promise<void> {
-    const sessions = [...this.sessions.values()];
-    this.sessions.clear();
-    for (const made of await Promise.allSettled(sessions))
-      if (made.status === 'fulfilled') await made.value.release();
   }
 }
