@@ -46,7 +46,7 @@ export async function circuitRows(options: CircuitOptions, listener: Listener): 
     const theirs: Readonly<Record<string, number>>[] = [];
     const job = async (): Promise<void> => {
       const start = performance.now();
-      const vectors = await collectHeadVectors(opened.runner, [...positives, ...negatives], 'mean');
+      const vectors = await collectHeadVectors(opened.runner, device, [...positives, ...negatives], 'mean');
       const collected = performance.now() - start;
       const input = { vectors, positives: prompts, negatives: prompts, paired: true };
       const { timings } = await findCircuit(input, { method: 'published', seeds: 1, epochs }, device);
@@ -107,7 +107,7 @@ async function compare(
   reference: Reference,
 ): Promise<string> {
   const prompts = [task.positives[0], task.negatives[0]];
-  const ours = await collectHeadVectors(runner, prompts, 'mean');
+  const ours = await collectHeadVectors(runner, device, prompts, 'mean');
   const difference = maxAbs(ours.x, await reference.vectors(prompts));
   if (!(difference < 1e-3)) throw new Error(`PyTorch's head outputs differ by ${difference}.`);
   const training = {

@@ -1,18 +1,17 @@
 import { expect, it } from 'vitest';
 import { capturableHeads, collectHeadVectors } from '../../src/analysis/circuits/collect.ts';
-import { addRowProduct } from '../../src/analysis/circuits/row-product.ts';
 import { readGolden } from '../helpers/golden.ts';
 import { checkpointFolder, openFolder } from '../helpers/models.ts';
 
 it.each(['ioi-4l', 'llama-tiny'])('%s: head outputs are those that PyTorch recorded', async (name) => {
   const golden = readGolden(name);
   const model = await openFolder(checkpointFolder(name));
-  const { runner } = model;
+  const { runner, device } = model;
   const heads = capturableHeads(runner);
   expect(heads).toHaveLength(32);
   expect(heads[9]).toEqual({ layer: 1, head: 1 });
   for (const position of ['mean', 'last'] as const) {
-    const vectors = await collectHeadVectors(runner, golden.prompts, position);
+    const vectors = await collectHeadVectors(runner, device, golden.prompts, position);
     const { width, x } = vectors;
     expect([vectors.prompts, vectors.heads.length, width]).toEqual([golden.prompts.length, 32, 128]);
     let worst = 0;
@@ -31,15 +30,4 @@ it.each(['ioi-4l', 'llama-tiny'])('%s: head outputs are those that PyTorch recor
     expect(worst).toBeLessThan(1e-5);
   }
   await model.closeAll();
-});
-
-it.each([1, 4, 7])('a row of %i numbers times a matrix is added to what is there', (size) => {
-  const vector = Float32Array.from({ length: size }, (_, k) => k + 1);
-  const matrix = Float32Array.from({ length: size * 3 }, (_, i) => (i % 5) - 2);
-  const out = Float32Array.of(10, 20, 30);
-  const want = [...out].map((start, j) =>
-    vector.reduce((sum, factor, k) => sum + factor * matrix[k * 3 + j], start),
-  );
-  addRowProduct(out, vector, matrix);
-  expect([...out]).toEqual(want);
 });

@@ -118,7 +118,8 @@ export async function circuitJob(
   const rows = (stage: 'collect' | 'causal' | 'curve', before: number) => (done: number, total: number) =>
     options.onProgress?.({ stage, done: (before + (SHARES[stage] * done) / total) / whole });
 
-  const vectors = await collectHeadVectors(runner, [...prompts.positives, ...prompts.negatives], position, {
+  const both = [...prompts.positives, ...prompts.negatives];
+  const vectors = await collectHeadVectors(runner, device, both, position, {
     signal,
     onProgress: rows('collect', 0),
   });
