@@ -57,8 +57,8 @@ export interface RunnableModel {
   readonly weights: readonly WeightFile[];
   /** The folder that native external-data names are relative to; absent when the graph carries everything. */
   readonly folder?: string;
-  /** Names of nodes that a GPU computes too coarsely and that run on the CPU; none when absent. */
-  readonly precise?: readonly string[];
+  /** Names of nodes that run on the CPU beside a GPU; none when absent. */
+  readonly onCpu?: readonly string[];
   /** A few runs are wanted, so that being loaded fast and small counts more than running fast. */
   readonly brief?: boolean;
 }

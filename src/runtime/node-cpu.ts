@@ -25,7 +25,7 @@ function load(): Ort {
 function sessionOptions(
   provider: 'cpu' | 'webgpu',
   threads: number | undefined,
-  { folder, graph, precise = [], brief = false }: RunnableModel,
+  { folder, graph, onCpu = [], brief = false }: RunnableModel,
 ): object {
   const extra: Record<string, Record<string, string>> = { session: { ...roundingOptions(graph) } };
   if (brief) {
@@ -33,7 +33,7 @@ function sessionOptions(
     extra.optimization = { ...BRIEF_OPTIONS.optimization };
   }
   if (folder !== undefined) extra.session.model_external_initializers_file_folder_path = folder;
-  const forced = provider === 'webgpu' && precise.length > 0 ? { forceCpuNodeNames: precise } : {};
+  const forced = provider === 'webgpu' && onCpu.length > 0 ? { forceCpuNodeNames: onCpu } : {};
   return {
     executionProviders: [{ name: provider, ...forced }],
     logSeverityLevel: 4,

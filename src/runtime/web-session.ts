@@ -38,9 +38,9 @@ export async function createWebSession(
   model: RunnableModel,
   provider: 'wasm' | { readonly name: 'webgpu'; readonly device: GPUDevice },
 ): Promise<Session> {
-  const { precise = [], brief = false } = model;
+  const { onCpu = [], brief = false } = model;
   // an empty list of nodes ends in an exception inside the runtime
-  const forced = precise.length > 0 ? { forceCpuNodeNames: precise } : {};
+  const forced = onCpu.length > 0 ? { forceCpuNodeNames: onCpu } : {};
   const limit = provider === 'wasm' ? MAX_WEIGHT_BYTES : Infinity;
   let unreadable: unknown;
   const externalData = mounted(model, limit, (cause) => {

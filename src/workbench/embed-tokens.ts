@@ -59,7 +59,7 @@ export async function openEmbedder(
     );
   const outputs = words.original.graph.outputs;
   const output = (outputs.find(({ name }) => name === input.name) ?? outputs[0]).name;
-  const session = await device.createSession(runnable(words, words.original));
+  const session = await device.createSession(runnable(words, words.original, device.kind));
   const imageToken = await imageTokenOf(checkpoint.files);
   return {
     input: input.name,

@@ -31,7 +31,7 @@ export async function encodePicture(
   const given = fitGiven(anatomy, inputs);
   const { outputs } = original.graph;
   const output = outputs.find(({ name }) => name === 'image_features') ?? outputs[0];
-  const session = await device.createSession(runnable(encoder, original));
+  const session = await device.createSession(runnable(encoder, original, device.kind));
   try {
     const alone = { rows: [{ ids: [0] }], indices: [0], lengths: [1], width: 1 };
     const vectors = (await session.run(modelFeeds(anatomy, alone, given), [output.name]))[output.name];

@@ -119,7 +119,7 @@ async function runEncoder(
     original.graph.outputs.find(({ name }) => name === 'last_hidden_state') ??
     original.graph.outputs.find(({ dims }) => dims?.length === 3) ??
     original.graph.outputs[0];
-  const session = await device.createSession(runnable(encoder, original));
+  const session = await device.createSession(runnable(encoder, original, device.kind));
   try {
     const feeds = modelFeeds(
       anatomy,

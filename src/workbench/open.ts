@@ -12,10 +12,10 @@ import { floatValues } from '../onnx/tensor-values.ts';
 import { writeModel } from '../onnx/write.ts';
 import { DataType, type Model } from '../onnx/model.ts';
 import { requireUnchanged, requireUnmodified } from '../onnx/source.ts';
-import type { Device, FloatTensor, RunnableModel, Session } from '../runtime/device.ts';
+import type { Device, DeviceKind, FloatTensor, RunnableModel, Session } from '../runtime/device.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { modelFeeds } from '../instrument/feeds.ts';
-import { preciseNodes } from './precise-nodes.ts';
+import { forGpu } from '../onnx/gpu/for-gpu.ts';
 import { Lenses } from './lenses.ts';
 import { onlyFloats, weightFiles } from './weight-files.ts';
 
@@ -65,16 +65,11 @@ export function logitTolerance({ original, anatomy }: Pick<Checkpoint, 'original
   return half ? 5e-2 : 1e-3;
 }
 
-/** The serialised graph with the files its weights are in. */
-export function runnable(checkpoint: Checkpoint, model: Model): RunnableModel {
+/** The serialised graph, written for a kind of device, with the files its weights are in. */
+export function runnable(checkpoint: Checkpoint, model: Model, kind: DeviceKind): RunnableModel {
   const weights = weightFiles(model, checkpoint.sources);
-  const precise = preciseNodes(model);
-  return {
-    graph: writeModel(precise.model),
-    weights,
-    folder: checkpoint.files.root,
-    precise: precise.names,
-  };
+  const { model: written, names } = kind === 'webgpu' ? forGpu(model) : { model, names: [] };
+  return { graph: writeModel(written), weights, folder: checkpoint.files.root, onCpu: names };
 }
 
 /**
@@ -91,7 +86,7 @@ async function createSession(
   const sources = [...checkpoint.sources.values()];
   await requireUnchanged(sources);
   const session = await device.createSession({
-    ...runnable(checkpoint, model),
+    ...runnable(checkpoint, model, device.kind),
     brief: brief && onlyFloats(model),
   });
   try {

@@ -77,7 +77,7 @@ export async function captureRaw(
     .filter((name) => !present.has(name))
     .map((name) => valueInfo(name, anatomy.types.get(name) === DataType.float16 ? 'float16' : 'float32'));
   const graph = { ...model.graph, outputs: [...model.graph.outputs, ...added] };
-  const session = await device.createSession(runnable(checkpoint, { ...model, graph }));
+  const session = await device.createSession(runnable(checkpoint, { ...model, graph }, device.kind));
   try {
     const known = { ...anatomy, inputs: anatomy.inputs.filter((input) => input.role !== 'unknown') };
     const feeds = modelFeeds(known, {

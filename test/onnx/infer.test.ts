@@ -78,7 +78,7 @@ describe('every value of the samples has the type, shape and numbers that ONNX R
       const { anatomy } = checkpoint;
       for (const one of new Set([checkpoint.original, checkpoint.model])) {
         const { model, names } = showingAll(one);
-        session = await nodeDevice('cpu', { threads: 1 }).createSession(runnable(checkpoint, model));
+        session = await nodeDevice('cpu', { threads: 1 }).createSession(runnable(checkpoint, model, 'cpu'));
         const batch = { rows: ROWS.map((ids) => ({ ids })), indices: [0, 1], lengths: [5, 5], width: 5 };
         const real = await session.run(modelFeeds(anatomy, batch), names);
         const known = inferShapes(one, sampleInputs(anatomy.inputs, SIZES));
