@@ -1,4 +1,4 @@
-import { layerChunks } from '../analysis/profile/layer-chunks.ts';
+import { layerChunks, layerParts, type LayerPart } from '../analysis/profile/layer-chunks.ts';
 import { HeadscopeError } from '../errors.ts';
 import { BATCH_BYTES } from '../instrument/batches.ts';
 import type { RowResult, RunOptions, Runner, RunRequest, Site } from '../instrument/runner.ts';
@@ -122,17 +122,47 @@ const longest = (rows: readonly CaptureRow[]): number => Math.max(...rows.map((r
 const isSquare = (site: CaptureArray['site']): boolean => site === 'pattern' || site === 'scores';
 const isResidual = (site: CaptureArray['site']): boolean => site.startsWith('resid');
 
-/** What a run hands over for one of the longest prompts: the values of all heads, whichever are kept, in float32. */
-function bytesInRun({ shape }: Runner, { site, layer, dims }: CaptureArray): number {
-  const [, ...own] = dims;
-  if (site !== 'logits' && !isResidual(site))
-    own[isSquare(site) ? 0 : 1] = site === 'k' || site === 'v' ? shape.kvHeads[layer] : shape.heads[layer];
-  return 4 * product(own);
+/** What one run hands over of a layer: patterns and scores of some heads, or another array whole. */
+interface Part {
+  readonly arrays: readonly CaptureArray[];
+  /** Of patterns and scores: which heads, and where the first is among those that are kept. */
+  readonly square?: Pick<LayerPart, 'heads' | 'first'>;
+  /** Of one of the longest prompts, in float32. */
+  readonly bytes: number;
 }
 
-/** Arrays that are captured by the same run over the prompts. */
-const groupsOf = (runner: Runner, arrays: readonly CaptureArray[]): CaptureArray[][] =>
-  layerChunks(arrays, (array) => bytesInRun(runner, array));
+function partsOf({ shape }: Runner, settings: CaptureSettings, arrays: readonly CaptureArray[]): Part[] {
+  const square = new Map<number, CaptureArray[]>();
+  for (const array of arrays)
+    if (isSquare(array.site)) square.set(array.layer, [...(square.get(array.layer) ?? []), array]);
+  const bytesPerHead = (layer: number): number => {
+    const each = square.get(layer)!;
+    return 4 * each.length * product(each[0].dims.slice(2));
+  };
+  const patterns = layerParts(
+    [...square.keys()],
+    (layer) => keptHeads(settings, shape.heads[layer]),
+    bytesPerHead,
+  ).map((part) => ({
+    arrays: square.get(part.layer)!,
+    square: part,
+    bytes: part.heads.length * bytesPerHead(part.layer),
+  }));
+  const others = arrays.flatMap((array) => {
+    const { site, layer } = array;
+    if (isSquare(site)) return [];
+    const own = array.dims.slice(1);
+    // A run hands over all heads, whichever are kept.
+    if (site !== 'logits' && !isResidual(site))
+      own[1] = site === 'k' || site === 'v' ? shape.kvHeads[layer] : shape.heads[layer];
+    return [{ arrays: [array], bytes: 4 * product(own) }];
+  });
+  return [...patterns, ...others];
+}
+
+/** Parts that are captured by the same run over the prompts. */
+const groupsOf = (runner: Runner, settings: CaptureSettings, arrays: readonly CaptureArray[]): Part[][] =>
+  layerChunks(partsOf(runner, settings, arrays), ({ bytes }) => bytes);
 
 /** All that the file holds: the arrays behind the two that say which tokens they are of. */
 const entriesOf = (rows: readonly CaptureRow[], arrays: readonly CaptureArray[]): NpzEntry[] => [
@@ -148,11 +178,9 @@ export function planCapture(
   settings: CaptureSettings,
 ): CapturePlan {
   const arrays = arraysOf(runner, rows, settings);
-  const groups = groupsOf(runner, arrays);
+  const groups = groupsOf(runner, settings, arrays);
   // The runtime's tensor, and each prompt's part that is cut out of it.
-  const perPrompt = groups.map(
-    (group) => 2 * group.reduce((sum, array) => sum + bytesInRun(runner, array), 0),
-  );
+  const perPrompt = groups.map((group) => 2 * group.reduce((sum, { bytes }) => sum + bytes, 0));
   return {
     arrays,
     bytes: arrays.reduce((sum, { dims }) => sum + (settings.half ? 2 : 4) * product(dims), 0),
@@ -192,12 +220,12 @@ export async function captureNpz(
     Int32Array.from(rows, ({ ids }) => ids.length),
   );
   const records = new RecordWriter(writer);
-  const groups = groupsOf(runner, arrays);
+  const groups = groupsOf(runner, settings, arrays);
   for (const [step, group] of groups.entries()) {
     await runner.run(
       requestOf(rows, group),
       (row) => {
-        for (const array of group) place(records, array, row, settings);
+        for (const part of group) for (const array of part.arrays) place(records, array, part, row, settings);
       },
       {
         signal: options.signal,
@@ -209,10 +237,14 @@ export async function captureNpz(
   return { overflowed: records.overflowed };
 }
 
-const requestOf = (rows: readonly CaptureRow[], group: readonly CaptureArray[]): RunRequest => ({
+const requestOf = (rows: readonly CaptureRow[], group: readonly Part[]): RunRequest => ({
   rows: rows.map(({ ids }) => ({ ids })),
-  taps: group.flatMap(({ site, layer }) => (site === 'logits' ? [] : [{ site, layers: [layer] }])),
-  logits: group.some(({ site }) => site === 'logits') ? 'all' : 'none',
+  taps: group.flatMap(({ arrays, square }) =>
+    arrays.flatMap(({ site, layer }) =>
+      site === 'logits' ? [] : [{ site, layers: [layer], ...(square && { heads: square.heads }) }],
+    ),
+  ),
+  logits: group.some(({ arrays }) => arrays[0].site === 'logits') ? 'all' : 'none',
 });
 
 /** Numbers that are gathered before they are written. */
@@ -259,7 +291,13 @@ class RecordWriter {
 }
 
 /** Writes one prompt's part of an array, heads after positions where TransformerLens has them so. */
-function place(records: RecordWriter, array: CaptureArray, row: RowResult, settings: CaptureSettings): void {
+function place(
+  records: RecordWriter,
+  array: CaptureArray,
+  part: Part,
+  row: RowResult,
+  settings: CaptureSettings,
+): void {
   const start = row.index * product(array.dims.slice(1));
   const { site, layer, dims } = array;
   if (site === 'logits' || isResidual(site)) {
@@ -272,17 +310,16 @@ function place(records: RecordWriter, array: CaptureArray, row: RowResult, setti
   }
   const tensor = row.tap(site, layer);
   const [heads, length, inner] = tensor.dims;
-  const kept = keptHeads(settings, heads);
   const vector = (head: number, t: number): Float32Array =>
     tensor.data.subarray((head * length + t) * inner, (head * length + t + 1) * inner);
-  if (isSquare(site)) {
+  if (part.square) {
     const [, , width, keys] = dims;
-    kept.forEach((head, slot) =>
-      records.write(array, start + slot * width * keys, [length, keys], (t, into) =>
-        into.set(vector(head, t)),
-      ),
-    );
+    for (let i = 0; i < heads; i++)
+      records.write(array, start + (part.square.first + i) * width * keys, [length, keys], (t, into) =>
+        into.set(vector(i, t)),
+      );
   } else {
+    const kept = keptHeads(settings, heads);
     records.write(array, start, [length, kept.length * inner], (t, into) =>
       kept.forEach((head, slot) => into.set(vector(head, t), slot * inner)),
     );

@@ -189,12 +189,79 @@ describe('a capture', () => {
     expect(most).toBeLessThan(2 ** 25);
   });
 
+  it('of patterns that are too large together takes a few heads a run', async () => {
+    const tokens = 3000;
+    const shape = shapeOf(2, 9, ['pattern', 'scores']);
+    const asked: string[] = [];
+    const runner: Runner = {
+      shape,
+      unembed: unused,
+      unembedFrozen: unused,
+      outputWeights: unused,
+      run(request, onRow) {
+        const chosen = new Map(
+          request.taps!.map(({ site, layers, heads }) => [`${site}${layers![0]}`, heads!]),
+        );
+        for (const [key, heads] of chosen) asked.push(`${key}: ${heads.join()}`);
+        onRow({
+          index: 0,
+          ids: request.rows[0].ids,
+          logits: new Float32Array(0),
+          changes: [],
+          tap: (site, layer) => {
+            const heads = chosen.get(`${site}${layer}`)!;
+            const data = new Float32Array(heads.length * tokens * tokens);
+            heads.forEach((head, i) => (data[(i + 1) * tokens * tokens - 1] = 100 * layer + head));
+            return { dims: [heads.length, tokens, tokens], data };
+          },
+          summaries: () => {
+            throw new Error('not asked for');
+          },
+          thumbnails: () => {
+            throw new Error('not asked for');
+          },
+        });
+        return Promise.resolve();
+      },
+    };
+    const prompts = [{ ids: new Array<number>(tokens).fill(0) }];
+    const settings = { sites: ['pattern', 'scores'] as const, heads: [0, 2, 3, 4, 5, 6, 8], half: true };
+    const plan = planCapture(runner, prompts, settings);
+    const wanted = new Map<number, number>();
+    const last = tokens * tokens * 2;
+    const file = {
+      write(bytes: Uint8Array, position: number) {
+        const halves = new Uint16Array(bytes.slice(0, bytes.length - (bytes.length % 2)).buffer);
+        halves.forEach((half, i) => {
+          if (half !== 0 && bytes.length > 1e5) wanted.set(position + 2 * i, halfToNumber(half));
+        });
+      },
+    };
+    await captureNpz(runner, prompts, settings, file);
+    expect(plan.runs).toBe(6);
+    expect(asked).toEqual(
+      [0, 1].flatMap((layer) =>
+        ['0,2,3', '4,5,6', '8'].flatMap((heads) => [`pattern${layer}: ${heads}`, `scores${layer}: ${heads}`]),
+      ),
+    );
+    // The last number of each head's square, at its place.
+    const found = [...wanted].sort(([a], [b]) => a - b);
+    expect(found.map(([, value]) => value)).toEqual([
+      ...[2, 3, 4, 5, 6, 8, 2, 3, 4, 5, 6, 8], // head 0 of layer 0 is marked by 0
+      ...[100, 102, 103, 104, 105, 106, 108, 100, 102, 103, 104, 105, 106, 108],
+    ]);
+    expect(found[1][0] - found[0][0]).toBe(last);
+  });
+
   it('says how much it takes before it runs', () => {
     const runner = { shape: shapeOf(32, 32, ['pattern', 'z']) } as Runner;
     const prompts = [{ ids: new Array<number>(4096).fill(0) }, { ids: [1] }];
     const whole = planCapture(runner, prompts, { sites: ['pattern'] });
     expect(whole.bytes).toBe(2 * 32 * 32 * 4096 ** 2 * 4);
     expect(whole.fileBytes - whole.bytes).toBeLessThan(50_000);
+    // A head's pattern takes 64 MiB a prompt: four heads a run.
+    expect(whole.runs).toBe((32 * 32) / 4);
+    expect(whole.memory).toBe(2 * 256 * 2 ** 20);
     const half = planCapture(runner, prompts, { sites: ['pattern'], half: true });
     expect(half.bytes).toBe(whole.bytes / 2);
     expect(half.arrays.every(({ type }) => type === 'float16')).toBe(true);

@@ -118,29 +118,33 @@ export async function overview(
 
 export interface PatternArgs extends RunRow {
   readonly layer: number;
+  /** All heads of the layer when absent. */
+  readonly head?: number;
   /** Attention after the softmax (default), or the scores that go into it. */
   readonly site?: 'pattern' | 'scores';
   readonly allowNoEffect?: boolean;
 }
 
-async function layerValues(
+/**
+ * The attention of every head of one layer on a prompt, [heads, T, keys], or of one head, [T, keys]; keys are the tokens, or a source's in
+ * cross-attention.
+ * @throws HeadscopeError `no-layer`, `no-site`, `no-head`, …
+ */
+export async function pattern(
   engine: Engine,
-  { ids, edits, inputs, layer, site = 'pattern', allowNoEffect = false }: PatternArgs,
-  signal: AbortSignal,
+  { ids, edits, inputs, layer, head, site = 'pattern', allowNoEffect = false }: PatternArgs,
+  { signal }: CallContext,
 ): Promise<FloatTensor> {
   const { runner, book } = engine.workbench();
   const given = await book.given(inputs);
+  const taps = [{ site, layers: [layer], ...(head !== undefined && { heads: [head] }) }];
   const [row] = await runAll(
     runner,
-    { rows: [{ ids, edits, given }], taps: [{ site, layers: [layer] }], logits: 'none', allowNoEffect },
+    { rows: [{ ids, edits, given }], taps, logits: 'none', allowNoEffect },
     { signal },
   );
-  return row.tap(site, layer);
-}
-
-/** The attention of every head of one layer on a prompt, [heads, T, keys]; keys are the tokens, or a source's in cross-attention. @throws HeadscopeError `no-layer`, `no-site`, … */
-export function pattern(engine: Engine, args: PatternArgs, { signal }: CallContext): Promise<FloatTensor> {
-  return layerValues(engine, args, signal);
+  const { dims, data } = row.tap(site, layer);
+  return head === undefined ? { dims, data } : { dims: dims.slice(1), data };
 }
 
 export interface Thumbnails {
@@ -151,7 +155,8 @@ export interface Thumbnails {
 }
 
 /**
- * A small picture of every head's attention, area means. A few layers a run, so that memory does not hold the patterns of all.
+ * A small picture of every head's attention, area means, made on the device. Only patterns that are no squares, in cross-attention, come whole,
+ * a few layers a run.
  * @param args.size side of a picture in cells
  */
 export async function thumbnails(
@@ -166,42 +171,41 @@ export async function thumbnails(
   { signal, onProgress }: CallContext<RowProgress>,
 ): Promise<Thumbnails> {
   const { runner, book } = engine.workbench();
-  const given = await book.given(inputs);
-  const { layers: count, sites } = runner.shape;
+  const { shape } = runner;
   const side = Math.min(size, ids.length);
   if (!(size >= 1))
     throw new HeadscopeError('bad-size', `A picture of ${size} cells cannot be made; use at least 1.`);
-  const layers = new Array<Float32Array | null>(count).fill(null);
-  const shown = sites.flatMap((each, layer) => (each.includes('pattern') ? [layer] : []));
-  const bytes = (layer: number): number => 4 * runner.shape.heads[layer] * ids.length ** 2;
-  let done = count - shown.length;
-  // A run costs the same however many layers it shows, so as many as memory allows come out of each.
-  for (const chunk of layerChunks(shown, bytes)) {
-    const [row] = await runAll(
-      runner,
-      {
-        rows: [{ ids, edits, given }],
-        taps: [{ site: 'pattern', layers: chunk }],
-        logits: 'none',
-        allowNoEffect,
-      },
-      { signal },
-    );
-    for (const layer of chunk) {
-      const { dims, data } = row.tap('pattern', layer);
-      const [heads, queries, keys] = dims;
-      const cells = queries * keys;
-      const small = new Float32Array(heads * side * side);
-      for (let head = 0; head < heads; head++)
-        small.set(
-          areaMeans(data.subarray(head * cells, (head + 1) * cells), queries, keys, side),
-          head * side * side,
-        );
-      layers[layer] = small;
-    }
-    onProgress({ done: (done += chunk.length), total: count });
+  const rows = [{ ids, edits, given: await book.given(inputs) }];
+  const [small] = await runAll(runner, { rows, thumbnails: side, logits: 'none', allowNoEffect }, { signal });
+  // Copies, since the runtime's arrays may be parts of one large answer, which would travel whole.
+  const layers = small
+    .thumbnails()
+    .map((data): Float32Array | null => (data.length > 0 ? data.slice() : null));
+  const whole = layers.flatMap((data, layer) =>
+    data === null && shape.sites[layer].includes('pattern') ? [layer] : [],
+  );
+  let done = shape.layers - whole.length;
+  onProgress({ done, total: shape.layers });
+  const bytes = (layer: number): number =>
+    4 * shape.heads[layer] * ids.length * (shape.keys?.[layer] ?? ids.length);
+  for (const chunk of layerChunks(whole, bytes)) {
+    const taps = [{ site: 'pattern' as const, layers: chunk }];
+    const [row] = await runAll(runner, { rows, taps, logits: 'none', allowNoEffect }, { signal });
+    for (const layer of chunk) layers[layer] = shrunk(row.tap('pattern', layer), side);
+    onProgress({ done: (done += chunk.length), total: shape.layers });
   }
   return { size: side, layers };
+}
+
+function shrunk({ dims: [heads, queries, keys], data }: FloatTensor, side: number): Float32Array {
+  const cells = queries * keys;
+  const out = new Float32Array(heads * side * side);
+  for (let head = 0; head < heads; head++)
+    out.set(
+      areaMeans(data.subarray(head * cells, (head + 1) * cells), queries, keys, side),
+      head * side * side,
+    );
+  return out;
 }
 
 export interface CaptureArgs extends CaptureSettings {

@@ -163,11 +163,5 @@ export async function editedPattern(
   const { ids, inputs, layer, head } = question;
   const resolved = await resolveEdits(runner, question.specs, question, { signal: context.signal, book });
   const edits = resolved.map(({ edit }) => edit);
-  const whole = await pattern(engine, { ids, inputs, edits, layer, allowNoEffect: true }, context);
-  if (head === undefined) return whole;
-  const [, queries, keys] = whole.dims;
-  return {
-    dims: [queries, keys],
-    data: whole.data.slice(head * queries * keys, (head + 1) * queries * keys),
-  };
+  return pattern(engine, { ids, inputs, edits, layer, head, allowNoEffect: true }, context);
 }
