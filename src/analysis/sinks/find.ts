@@ -12,7 +12,9 @@ import {
 import { joinDefinitions, meanNorms, sinkingHeads, type SinkingHeads, type TokenSink } from './evidence.ts';
 import {
   hiddenStateSinks,
-  normalisedStreams,
+  noStreams,
+  readStreams,
+  residualChunks,
   residualLayers,
   residualTaps,
   rowSightings,
@@ -126,13 +128,22 @@ export async function findSinks(
   const seen: Sighting[] = [];
   const shown = residualLayers(shape).length;
   if (watched.length > 0 && shown > 0) {
-    const onResid = (row: RowResult): void => {
-      throwIfCancelled(options.signal);
-      streams[row.index] = normalisedStreams(shape, row, watched);
-      if (settings.dims === undefined) seen.push(...rowSightings(shape, row, settings));
-    };
-    const taps = residualTaps(shape, settings.dims === undefined);
-    await runner.run({ rows, logits: 'none', taps }, onResid, { ...options, onProgress: report(1) });
+    const search = settings.dims === undefined;
+    const chunks = residualChunks(shape, Math.max(...prompts.map(({ ids }) => ids.length)));
+    for (const [i, layers] of chunks.entries()) {
+      const final = search && i === chunks.length - 1;
+      const onResid = (row: RowResult): void => {
+        throwIfCancelled(options.signal);
+        const read = (streams[row.index] ??= noStreams(shape, row.ids.length, watched));
+        readStreams(read, shape, row, layers);
+        if (search) seen.push(...rowSightings(shape, row, layers, final, settings));
+      };
+      const taps = residualTaps(shape, layers, final);
+      await runner.run({ rows, logits: 'none', taps }, onResid, {
+        ...options,
+        onProgress: (done, total) => report(1)((i * total + done) / chunks.length, total),
+      });
+    }
   } else options.onProgress?.(2 * rows.length, 2 * rows.length);
 
   const decision = decideDimensions(seen, prompts.length, settings);

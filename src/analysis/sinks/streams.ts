@@ -1,4 +1,5 @@
 import type { LayerIndex, ModelShape, RowResult, Site, TokenPos } from '../../instrument/runner.ts';
+import { layerChunks } from '../profile/layer-chunks.ts';
 import { rowRms } from './by-hidden-state.ts';
 import { sightings, type DimensionSettings, type Sighting } from './dimensions.ts';
 import type { HiddenStateSink } from './evidence.ts';
@@ -9,31 +10,42 @@ export const residualLayers = (shape: ModelShape): LayerIndex[] =>
     shape.sites[layer].includes('resid_pre'),
   );
 
+/** Residual streams of one prompt that are captured together, in bytes; a run costs the same however many layers it shows. */
+const STREAM_BYTES = 512 * 2 ** 20;
+
+/** The layers of `residualLayers` in groups whose streams may be in memory together. @param tokens of the longest prompt */
+export const residualChunks = (shape: ModelShape, tokens: number): LayerIndex[][] =>
+  layerChunks(residualLayers(shape), () => 4 * tokens * shape.dModel, STREAM_BYTES);
+
 /** |x̂| of a few dimensions at every position of every resid_pre, zeros where it is not shown: layers[layer][position × dims.length + i]. */
 export interface NormalisedStreams {
   readonly dims: readonly number[];
   readonly layers: readonly Float32Array[];
 }
 
-/** Reads the residual streams of one captured row down to the dimensions that matter. */
-export function normalisedStreams(
+/** Streams of a prompt before any is read. */
+export const noStreams = (shape: ModelShape, tokens: number, dims: readonly number[]): NormalisedStreams => ({
+  dims,
+  layers: Array.from({ length: shape.layers }, () => new Float32Array(tokens * dims.length)),
+});
+
+/** Reads the residual streams of some layers of one captured row down to the dimensions that matter. */
+export function readStreams(
+  streams: NormalisedStreams,
   shape: ModelShape,
   row: RowResult,
-  dims: readonly number[],
-): NormalisedStreams {
-  const shown = residualLayers(shape);
-  const layers = Array.from({ length: shape.layers }, (_, layer) => {
-    const out = new Float32Array(row.ids.length * dims.length);
-    if (!shown.includes(layer)) return out;
+  layers: readonly LayerIndex[],
+): void {
+  const { dims } = streams;
+  for (const layer of layers) {
+    const out = streams.layers[layer];
     const { data } = row.tap('resid_pre', layer);
     for (let k = 0; k < row.ids.length; k++) {
       const rms = rowRms(data, k, shape.dModel);
       if (rms > 0)
         dims.forEach((d, i) => (out[k * dims.length + i] = Math.abs(data[k * shape.dModel + d]) / rms));
     }
-    return out;
-  });
-  return { dims, layers };
+  }
 }
 
 /** Positions with φ > tau in some layer. @param sinkDims among `streams.dims` */
@@ -58,25 +70,39 @@ export function hiddenStateSinks(
   return sinks;
 }
 
-/** Every residual stream that is shown; the final one, after the last block, counts for recurrence only. */
-export function residualTaps(shape: ModelShape, search: boolean): { site: Site; layers: LayerIndex[] }[] {
+/** The streams that enter some layers and, with `final`, the one after the last block, which counts for recurrence only. */
+export function residualTaps(
+  shape: ModelShape,
+  layers: readonly LayerIndex[],
+  final: boolean,
+): { site: Site; layers: readonly LayerIndex[] }[] {
   const last = shape.layers - 1;
-  const final = search && shape.sites[last].includes('resid_post');
   return [
-    { site: 'resid_pre', layers: residualLayers(shape) },
-    ...(final ? [{ site: 'resid_post' as const, layers: [last] }] : []),
+    { site: 'resid_pre', layers },
+    ...(final && showsFinal(shape) ? [{ site: 'resid_post' as const, layers: [last] }] : []),
   ];
 }
 
-/** The dimensions that stand out in any residual stream of one row captured with `residualTaps(shape, true)`. */
-export function rowSightings(shape: ModelShape, row: RowResult, settings: DimensionSettings): Sighting[] {
+const showsFinal = (shape: ModelShape): boolean => shape.sites[shape.layers - 1].includes('resid_post');
+
+/** The dimensions that stand out in the streams of one row, captured with `residualTaps` of the same arguments. */
+export function rowSightings(
+  shape: ModelShape,
+  row: RowResult,
+  layers: readonly LayerIndex[],
+  final: boolean,
+  settings: DimensionSettings,
+): Sighting[] {
   const seen: Sighting[] = [];
-  for (const layer of residualLayers(shape))
+  for (const layer of layers)
     seen.push(...sightings(row.tap('resid_pre', layer), { prompt: row.index, layer }, settings));
-  const last = shape.layers - 1;
-  if (shape.sites[last].includes('resid_post'))
+  if (final && showsFinal(shape))
     seen.push(
-      ...sightings(row.tap('resid_post', last), { prompt: row.index, layer: shape.layers }, settings),
+      ...sightings(
+        row.tap('resid_post', shape.layers - 1),
+        { prompt: row.index, layer: shape.layers },
+        settings,
+      ),
     );
   return seen;
 }

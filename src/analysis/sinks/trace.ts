@@ -11,7 +11,7 @@ import { mean } from '../stats.ts';
 import { queriesSeeing } from './by-attention.ts';
 import { phi } from './by-hidden-state.ts';
 import { headRow, meanNorms, type TokenSink } from './evidence.ts';
-import { residualLayers } from './streams.ts';
+import { residualChunks } from './streams.ts';
 
 /** Sinks of a prompt whose value norms are kept; one array of the prompt's length each. */
 const MOST_NORMS = 6;
@@ -58,36 +58,46 @@ export async function traceSinks(
   options: RunOptions = {},
 ): Promise<SinkTrace[]> {
   const { shape } = runner;
-  const shown = dims.length ? residualLayers(shape) : [];
   const traces: SinkTrace[] = [];
-  const request = {
-    rows: prompts.map(({ ids, given }) => ({ ids, given })),
-    logits: 'none',
-    summaries: true,
-    ...(shown.length && { taps: [{ site: 'resid_pre', layers: shown }] as const }),
-  } as const;
+  const phis: (number[] | null)[][] = prompts.map(() => shape.heads.map(() => null));
+  const tokens = Math.max(0, ...prompts.map(({ ids }) => ids.length));
+  const [first = [], ...more] = dims.length ? residualChunks(shape, tokens) : [];
+  const rows = prompts.map(({ ids, given }) => ({ ids, given }));
+  const tapsOf = (layers: readonly LayerIndex[]) =>
+    layers.length ? [{ site: 'resid_pre' as const, layers }] : [];
+  const readPhi = (row: RowResult, layers: readonly LayerIndex[]): void => {
+    for (const layer of layers) phis[row.index][layer] = [...phi(row.tap('resid_pre', layer), dims)];
+  };
   const onRow = (row: RowResult): void => {
     const { received, maxNormalised, valueNorm } = row.summaries();
-    const tokens = row.ids.length;
+    const length = row.ids.length;
     const { sinks } = prompts[row.index];
     const hidden = sinks.map(({ position }) => position).filter((position) => position > 0);
     const share = (keys: readonly TokenPos[]): (number | null)[] =>
-      received.map((array, layer) => attentionOn(shape, layer, array, tokens, keys));
+      received.map((array, layer) => attentionOn(shape, layer, array, length, keys));
+    readPhi(row, first);
     traces[row.index] = {
       onFirst: share([0]),
       onHidden: share(hidden),
-      phi: shown.length
-        ? shape.heads.map((_, layer) =>
-            shown.includes(layer) ? [...phi(row.tap('resid_pre', layer), dims)] : null,
-          )
-        : null,
+      phi: first.length ? phis[row.index] : null,
       largest: maxNormalised.map((stream) =>
         stream.length ? stream.reduce((a, b) => Math.max(a, b)) : null,
       ),
-      valueNorms: normsOf(shape, sinks, valueNorm, tokens),
+      valueNorms: normsOf(shape, sinks, valueNorm, length),
     };
   };
-  await runner.run(request, onRow, options);
+  const runs = 1 + more.length;
+  const optionsOf = (run: number): RunOptions => ({
+    ...options,
+    onProgress: (done, total) => options.onProgress?.((run * total + done) / runs, total),
+  });
+  await runner.run({ rows, logits: 'none', summaries: true, taps: tapsOf(first) }, onRow, optionsOf(0));
+  for (const [i, layers] of more.entries())
+    await runner.run(
+      { rows, logits: 'none', taps: tapsOf(layers) },
+      (row) => readPhi(row, layers),
+      optionsOf(i + 1),
+    );
   return traces;
 }
 
