@@ -17,7 +17,8 @@ export async function browserRows(
   }: Omit<PageRequest, 'source' | 'kind'> & { readonly folder: string; readonly kind: string },
   listener: Listener,
 ): Promise<void> {
-  const { page, troubles, close } = await openBuiltPage('test/bench/page', [folder], adapter);
+  const opened = await openBuiltPage('test/bench/page', [folder], adapter);
+  const { page, troubles } = opened;
   try {
     await page.waitForFunction(() => 'bench' in globalThis);
     let end!: { resolve: () => void; reject: (error: Error) => void };
@@ -41,6 +42,6 @@ export async function browserRows(
     const [trouble] = troubles.filter((text) => !/favicon|status of 404/.test(text));
     throw trouble === undefined ? error : new Error(`${(error as Error).message} (${trouble})`);
   } finally {
-    await close();
+    await opened.close();
   }
 }

@@ -18,6 +18,21 @@ it('leaves out devices, and nothing that has no device', () => {
   expect(ids([]).filter((id) => !/wasm|webgpu/.test(id))).toEqual(native);
 });
 
+it('keeps the lengths that are asked for, and parts that have some of them', () => {
+  const short = plan({
+    quick: false,
+    only: ['ratios', 'memory', 'long'],
+    devices: ['cpu'],
+    tokens: [1024, 7],
+  });
+  expect(short.map(({ id, task }) => [id, 'tokens' in task && task.tokens])).toEqual([
+    ['ratios:gpt2-small:cpu', [1024]],
+    ['ratios:gpt2-medium:cpu', [1024]],
+    ['long', 4096],
+    ['memory:gpt2-small', [1024]],
+  ]);
+});
+
 it('has every section in little', () => {
   const sections = (quick: boolean): string[] =>
     [...new Set(plan({ quick, only: [], devices: DEVICES }).map(({ section }) => section))].sort();

@@ -94,26 +94,38 @@ const QUICK: readonly Job[] = [
   ratios('gpt2-tiny', 'webgpu', [32], { seconds: 2, limit: 60, browser: true }, 120),
 ];
 
+/** The job with no other lengths of prompts than these; undefined when none is left. */
+function ofTokens(job: Job, wanted: readonly number[]): Job | undefined {
+  const { task } = job;
+  if (task.kind !== 'ratios' && task.kind !== 'memory') return job;
+  const tokens = task.tokens.filter((each) => wanted.includes(each));
+  return tokens.length > 0 ? { ...job, task: { ...task, tokens } } : undefined;
+}
+
 /**
  * The jobs that were asked for, most wanted first.
  * @param only beginnings of ids; all when empty
+ * @param tokens lengths of prompts in single runs and memory; all when empty
  * @throws Error when a beginning fits no job
  */
 export function plan(options: {
   readonly quick: boolean;
   readonly only: readonly string[];
   readonly devices: readonly string[];
+  readonly tokens?: readonly number[];
 }): Job[] {
   const all = options.quick ? QUICK : FULL;
   const begins = (job: Job, start: string): boolean => job.id === start || job.id.startsWith(`${start}:`);
   for (const start of options.only)
     if (!all.some((job) => begins(job, start)))
       throw new Error(`There is no part ${start}; there are ${all.map(({ id }) => id).join(', ')}.`);
-  return all.filter(
+  const chosen = all.filter(
     (job) =>
       (options.only.length === 0 || options.only.some((start) => begins(job, start))) &&
       (job.task.kind !== 'ratios' || options.devices.includes(job.task.device)),
   );
+  const { tokens = [] } = options;
+  return tokens.length === 0 ? chosen : chosen.flatMap((job) => ofTokens(job, tokens) ?? []);
 }
 
 function ratios(

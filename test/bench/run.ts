@@ -15,6 +15,7 @@ const USAGE = `npm run bench -- [options]
 
   --quick                 few rounds and small sizes, in less than three minutes
   --only ratios,long      parts to run, by the beginnings of their names (default: all); --list names them
+  --tokens 32,128         lengths of prompts in single runs and memory (default: all that the part has)
   --devices cpu,wasm,webgpu  devices of the single runs (default: all; webgpu and some of wasm need Chromium)
   --minutes 25            no further part is begun after that time
   --threads N             threads on both sides (default: the machine's cores, at most 8)
@@ -33,6 +34,7 @@ const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     only: { type: 'string', default: '' },
+    tokens: { type: 'string', default: '' },
     devices: { type: 'string', default: DEVICES.join() },
     minutes: { type: 'string', default: '25' },
     threads: { type: 'string', default: String(Math.min(8, os.availableParallelism())) },
@@ -94,7 +96,12 @@ async function runAndKeep(store: Store, job: Job): Promise<void> {
 }
 
 async function runAll(): Promise<void> {
-  const jobs = plan({ quick: values.quick, only: list(values.only), devices: list(values.devices) });
+  const jobs = plan({
+    quick: values.quick,
+    only: list(values.only),
+    devices: list(values.devices),
+    tokens: list(values.tokens).map(Number),
+  });
   const store = await Store.open(file, environment(), values.fresh);
   const start = performance.now();
   for (const job of jobs) {
