@@ -1,6 +1,6 @@
-import type { Attribute, Graph, Model, ModelFunction, Node, ValueInfo } from './model.ts';
+import type { Attribute, Graph, Model, ModelFunction, Node } from './model.ts';
+import { renamedGraph, renamedRaw, withGraphs } from './rename.ts';
 import { subgraphs } from './walk.ts';
-import { WireWriter } from './wire.ts';
 
 /** Nodes that expanding may add, and calls in calls: functions that call functions grow fast. */
 const MOST_ADDED = 100_000;
@@ -102,23 +102,6 @@ class Inliner {
   }
 }
 
-function withGraphs(attribute: Attribute, change: (graph: Graph) => Graph): Attribute {
-  const { graph, graphs } = attribute;
-  if (!graph && !graphs) return attribute;
-  return {
-    ...attribute,
-    ...(graph && { graph: change(graph) }),
-    ...(graphs && { graphs: graphs.map(change) }),
-  };
-}
-
-/** A name said once more behind a message that has one: the last counts. */
-function renamedRaw(raw: Uint8Array, name: string): Uint8Array {
-  const w = new WireWriter();
-  w.raw([raw]);
-  return w.string(1, name).finish();
-}
-
 /** The body of a function for one call of it. */
 class Body {
   private readonly prefix: string;
@@ -186,25 +169,10 @@ class Body {
   }
 
   private graph(graph: Graph): Graph {
-    const info = (value: ValueInfo): ValueInfo => {
-      const name = this.name(value.name);
-      return { ...value, name, raw: renamedRaw(value.raw, name) };
-    };
-    return {
-      ...graph,
-      nodes: graph.nodes.map((node) => this.node(node)),
-      inputs: graph.inputs.map(info),
-      outputs: graph.outputs.map(info),
-      initializers: new Map(
-        [...graph.initializers.values()].map((tensor) => {
-          const name = this.name(tensor.name);
-          return [name, { ...tensor, name }];
-        }),
-      ),
-      sparseInitializers: graph.sparseInitializers.map((sparse) => ({
-        ...sparse,
-        ...(sparse.values && { values: { ...sparse.values, name: this.name(sparse.values.name) } }),
-      })),
-    };
+    return renamedGraph(
+      graph,
+      (name) => this.name(name),
+      (node) => this.node(node),
+    );
   }
 }

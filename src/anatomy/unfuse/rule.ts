@@ -1,6 +1,6 @@
 import type { GraphBuilder } from '../../onnx/build.ts';
 import type { Known } from '../../onnx/infer.ts';
-import { DataType, type Node } from '../../onnx/model.ts';
+import { DataType, type Node, type TensorProto } from '../../onnx/model.ts';
 
 /** What a rule may look at and write to. */
 export interface RuleContext {
@@ -13,6 +13,12 @@ export interface RuleContext {
   readonly taken: Set<string>;
   /** The single number or truth that a value is for every prompt; undefined when it can differ. */
   always(value: string): number | undefined;
+  /** The length of a value's axis for every prompt; undefined when it can differ. */
+  alwaysLong(value: string, axis: number): number | undefined;
+  /** How many values may still be added by writing bodies of loops several times. */
+  readonly budget: { values: number };
+  /** A tensor stored in the model or by a rule. */
+  stored(name: string): TensorProto | undefined;
 }
 
 /** How one fused operator is written in its parts. */

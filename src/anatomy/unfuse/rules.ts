@@ -2,6 +2,7 @@ import { embedLayerNormalization } from './embed-layer-normalization.ts';
 import { fusedMatMul } from './fused-mat-mul.ts';
 import { groupQueryAttention } from './group-query-attention.ts';
 import { ifBranch } from './if-branch.ts';
+import { loop, scan } from './repeated-body.ts';
 import { multiHeadAttention } from './multi-head-attention.ts';
 import { INTEGER_OPERATORS } from './integer-operators.ts';
 import { LEFT_AS_THEY_ARE } from './left-as-they-are.ts';
@@ -22,6 +23,8 @@ export const RULES: readonly Rule[] = [
   embedLayerNormalization,
   fusedMatMul,
   ifBranch,
+  loop,
+  scan,
   ...INTEGER_OPERATORS,
   ...LEFT_AS_THEY_ARE,
 ];

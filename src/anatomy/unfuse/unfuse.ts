@@ -29,6 +29,9 @@ const SIZES = [
   { batch: 1, tokens: 1, source: 1 },
 ];
 
+/** Values that bodies of loops may add to a graph. */
+const MOST_ADDED = 30_000;
+
 /** Names of values in the top-level graph. */
 function valueNames(model: Model): Set<string> {
   const { nodes, inputs, initializers } = model.graph;
@@ -70,6 +73,9 @@ export function unfuse(model: Model, rules: readonly Rule[] = RULES): Unfused {
     opset,
     taken,
     always: (value) => sameNumber(known, value),
+    budget: { values: MOST_ADDED },
+    alwaysLong: (value, axis) => sameLength(known, value, axis),
+    stored: (name) => g.graph.initializers.get(name) ?? model.graph.initializers.get(name),
   };
 
   const nodes: Node[] = [];
@@ -125,4 +131,13 @@ function sameNumber(known: readonly ReadonlyMap<string, Known>[], value: string)
   const numbers = known.map((each) => each.get(value)?.values);
   const first = numbers[0]?.length === 1 ? numbers[0][0] : undefined;
   return numbers.every((values) => values?.length === 1 && values[0] === first) ? first : undefined;
+}
+
+function sameLength(
+  known: readonly ReadonlyMap<string, Known>[],
+  value: string,
+  axis: number,
+): number | undefined {
+  const lengths = known.map((each) => each.get(value)?.dims?.at(axis));
+  return lengths.every((length) => length === lengths[0]) ? lengths[0] : undefined;
 }
