@@ -1,6 +1,5 @@
 import {
   headName,
-  runAll,
   type Edit,
   type HeadRef,
   type LayerIndex,
@@ -11,7 +10,7 @@ import {
   type TokenPos,
 } from '../../instrument/runner.ts';
 import { klDivergence, topTokens, type TokenScore } from '../lens/distribution.ts';
-import { layerChunks } from '../profile/layer-chunks.ts';
+import { layerChunks, layerParts } from '../profile/layer-chunks.ts';
 import { meanAttentionTo } from '../sinks/by-attention.ts';
 import { defaultTau, phi, sinksByHiddenState } from '../sinks/by-hidden-state.ts';
 import { calibratedLayers } from './layers.ts';
@@ -89,70 +88,89 @@ export async function redistribute(
   const rows: Row[] = dims.length === 0 ? [{ ids }] : [{ ids }, { ids, edits }];
 
   const tokens = ids.length;
-  const chunks = layerChunks(
+  const perHead = 4 * rows.length * tokens * tokens;
+  const parts = layerParts(
     choice.layers,
-    (layer) => 2 * 4 * tokens * (shape.heads[layer] * tokens + shape.dModel),
+    (layer) => Array.from({ length: shape.heads[layer] }, (_, head) => head),
+    () => perHead,
   );
-  const sinks: { layer: LayerIndex; span: TokenPos[]; text: TokenPos[] }[] = [];
+  const chunks = layerChunks(
+    parts,
+    (part) => part.heads.length * perHead + 4 * rows.length * tokens * shape.dModel,
+  );
+  const sinks = new Map<LayerIndex, TokenPos[]>();
   const changed: RedistributedHead[] = [];
-  let logits: Float32Array[] = [];
-  for (const [chunk, layers] of chunks.entries()) {
-    const taps = [
-      { site: 'pattern', layers },
-      { site: 'resid_pre', layers },
-    ] as const;
-    const report = (done: number): void =>
-      options.onProgress?.(chunk * rows.length + done, chunks.length * rows.length);
-    const request = { rows, taps, allowNoEffect: true } as const;
-    const [before, after = before] = await runAll(runner, request, { ...options, onProgress: report });
-    logits = [before.logits, after.logits];
-    for (const layer of layers) {
-      const all = sinksByHiddenState(phi(before.tap('resid_pre', layer), dims), tau);
-      sinks.push({ layer, ...splitSinks(all, focus) });
-      for (let head = 0; head < shape.heads[layer]; head++)
-        changed.push(compare(before, after, { layer, head }, all, used));
-    }
+  const logits: Float32Array[] = [];
+  for (const [chunk, group] of chunks.entries()) {
+    const before = new Map<string, Before>();
+    const after = new Map<string, number>();
+    const onRow = (row: RowResult): void => {
+      logits[row.index] = row.logits;
+      for (const { layer, heads: some } of group) {
+        if (row.index === 0 && !sinks.has(layer))
+          sinks.set(layer, sinksByHiddenState(phi(row.tap('resid_pre', layer), dims), tau));
+        const { data } = row.tap('pattern', layer);
+        some.forEach((head, i) => {
+          const pattern = data.subarray(i * tokens * tokens, (i + 1) * tokens * tokens);
+          const name = headName({ layer, head });
+          if (row.index === 0) before.set(name, unedited(pattern, tokens, sinks.get(layer)!, used));
+          else after.set(name, onFocus(pattern, tokens, focus));
+        });
+      }
+    };
+    const taps = group.flatMap(({ layer, heads: some }) => [
+      { site: 'pattern' as const, layers: [layer], heads: some },
+      { site: 'resid_pre' as const, layers: [layer] },
+    ]);
+    await runner.run({ rows, taps, allowNoEffect: true }, onRow, {
+      ...options,
+      onProgress: (done) => options.onProgress?.(chunk * rows.length + done, chunks.length * rows.length),
+    });
+    for (const { layer, heads: some } of group)
+      for (const head of some) {
+        const name = headName({ layer, head });
+        const { imageCentric, focusBefore } = before.get(name)!;
+        const queries = tokens - focus[1];
+        const focusAfter = after.get(name) ?? focusBefore;
+        changed.push({ layer, head, name, imageCentric, queries, focusBefore, focusAfter });
+      }
   }
+  const layerSinks = [...sinks].map(([layer, all]) => ({ layer, ...splitSinks(all, focus) }));
   const imageCentric = changed.reduce((sum, head) => sum + head.imageCentric, 0);
   return {
     settings: used,
     before: topTokens(logits[0], top),
-    after: topTokens(logits[1], top),
-    kl: klDivergence(logits[0], logits[1]),
-    sinks,
+    after: topTokens(logits.at(-1)!, top),
+    kl: klDivergence(logits[0], logits.at(-1)!),
+    sinks: layerSinks,
     heads: changed,
     imageCentric,
     notes: notes(
       choice.note,
       used,
-      sinks.some(({ span }) => span.length > 0),
+      layerSinks.some(({ span }) => span.length > 0),
       imageCentric,
     ),
   };
 }
 
-function compare(
-  before: RowResult,
-  after: RowResult,
-  head: HeadRef,
+type Before = Pick<RedistributedHead, 'imageCentric' | 'focusBefore'>;
+
+/** What is read off a head's pattern before the edit. */
+const unedited = (
+  pattern: Float32Array,
+  tokens: number,
   sinks: readonly TokenPos[],
   used: Redistribution['settings'],
-): RedistributedHead {
-  const tokens = before.ids.length;
-  const [start, end] = used.focus;
+): Before => ({
+  imageCentric: redistributed(pattern, tokens, sinks, used.focus, used).imageCentric.length,
+  focusBefore: onFocus(pattern, tokens, used.focus),
+});
+
+/** Mean attention of the queries after the span to the span. */
+function onFocus(pattern: Float32Array, tokens: number, [start, end]: readonly [TokenPos, TokenPos]): number {
   const span = Array.from({ length: end - start }, (_, i) => start + i);
-  const patternOf = (row: RowResult): Float32Array =>
-    row
-      .tap('pattern', head.layer)
-      .data.subarray(head.head * tokens * tokens, (head.head + 1) * tokens * tokens);
-  return {
-    ...head,
-    name: headName(head),
-    imageCentric: redistributed(patternOf(before), tokens, sinks, used.focus, used).imageCentric.length,
-    queries: tokens - end,
-    focusBefore: meanAttentionTo(patternOf(before), tokens, span, end),
-    focusAfter: meanAttentionTo(patternOf(after), tokens, span, end),
-  };
+  return meanAttentionTo(pattern, tokens, span, end);
 }
 
 function notes(
