@@ -1,6 +1,15 @@
 import { HeadscopeError } from '../../errors.ts';
 import type { GivenInputs } from '../../instrument/given.ts';
-import type { Edit, HeadRef, LayerIndex, Runner, RunOptions } from '../../instrument/runner.ts';
+import type {
+  Edit,
+  HeadRef,
+  LayerIndex,
+  Row,
+  RowResult,
+  Runner,
+  RunOptions,
+} from '../../instrument/runner.ts';
+import { layerChunks } from '../profile/layer-chunks.ts';
 
 /** Which value of z stands for "this head, knowing nothing of the prompt". */
 export type MeanKind = 'per-position' | 'over-positions';
@@ -18,6 +27,32 @@ export type PromptZ = ReadonlyMap<LayerIndex, Float32Array>;
 /** True when all prompts have the same number of tokens, so that a mean per position makes sense. */
 export const sameLength = (prompts: readonly (readonly number[])[]): boolean =>
   prompts.every((ids) => ids.length === prompts[0].length);
+
+/**
+ * Captures z of layers over prompts, as many layers a run as memory holds.
+ * @param onRow called for each prompt once a run, with the layers that the run shows
+ * @throws HeadscopeError what `Runner.run` throws
+ */
+export async function runZ(
+  runner: Runner,
+  rows: readonly Row[],
+  layers: readonly LayerIndex[],
+  onRow: (row: RowResult, layers: readonly LayerIndex[]) => void,
+  options: RunOptions = {},
+): Promise<void> {
+  const { heads, headDim } = runner.shape;
+  const longest = Math.max(0, ...rows.map(({ ids }) => ids.length));
+  const chunks = layerChunks(layers, (layer) => 4 * longest * heads[layer] * headDim[layer]);
+  for (const [i, shown] of chunks.entries())
+    await runner.run(
+      { rows, taps: [{ site: 'z', layers: shown }], logits: 'none' },
+      (row) => onRow(row, shown),
+      {
+        ...options,
+        onProgress: (done, total) => options.onProgress?.((i * total + done) / chunks.length, total),
+      },
+    );
+}
 
 /**
  * Mean z over prompts: per position when they are aligned, else over all positions of all prompts.
@@ -39,13 +74,13 @@ export async function meanZ(
       'A mean per position needs prompts of equal length; these differ. Use the mean over positions.',
     );
   const sums = new Map<LayerIndex, Float64Array>();
-  let tokens = 0;
   const rows = prompts.map((ids, i) => ({ ids, given: given?.[i] }));
-  await runner.run(
-    { rows, taps: [{ site: 'z', layers }], logits: 'none' },
-    (row) => {
-      tokens += row.ids.length;
-      for (const layer of layers) {
+  await runZ(
+    runner,
+    rows,
+    layers,
+    (row, shown) => {
+      for (const layer of shown) {
         const { data, dims } = row.tap('z', layer);
         const [heads, length, size] = dims;
         const numbers = heads * size * (kind === 'per-position' ? length : 1);
@@ -59,7 +94,7 @@ export async function meanZ(
     },
     options,
   );
-  const count = kind === 'per-position' ? prompts.length : tokens;
+  const count = kind === 'per-position' ? prompts.length : prompts.reduce((sum, ids) => sum + ids.length, 0);
   return {
     kind,
     layers: new Map([...sums].map(([layer, sum]) => [layer, Float32Array.from(sum, (v) => v / count)])),

@@ -2,6 +2,7 @@ import { HeadscopeError } from '../../errors.ts';
 import type { HeadRef, Runner, RunOptions } from '../../instrument/runner.ts';
 import { GraphBuilder } from '../../onnx/build.ts';
 import type { Device } from '../../runtime/device.ts';
+import { runZ } from './ablation.ts';
 import { breather } from './breather.ts';
 
 /** One vector per prompt and head, what the circuit method works on. */
@@ -68,10 +69,12 @@ export async function collectHeadVectors(
       new Float32Array(runner.shape.heads[layer] * count * runner.shape.headDim[layer]),
     ]),
   );
-  await runner.run(
-    { rows: prompts.map((ids) => ({ ids })), taps: [{ site: 'z', layers }], logits: 'none' },
-    (row) => {
-      for (const layer of layers) {
+  await runZ(
+    runner,
+    prompts.map((ids) => ({ ids })),
+    layers,
+    (row, shown) => {
+      for (const layer of shown) {
         const { data, dims } = row.tap('z', layer);
         const [layerHeads, length, size] = dims;
         const out = pooled.get(layer)!;
