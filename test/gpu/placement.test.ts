@@ -4,7 +4,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hasSoftwareGpu, placementOf, type PlacedModel } from '../../tools/placement/placement-of.ts';
 import { placementTable } from '../../tools/placement/table.ts';
-import { CHECKPOINTS, checkpointFolder, variantFolder } from '../helpers/models.ts';
+import { CHECKPOINTS, checkpointFolder, inRepository, variantFolder } from '../helpers/models.ts';
 import { GPT_LAYOUTS, writeGpt, writeParts } from '../layouts/gpt-layouts.ts';
 import { LLAMA_LAYOUTS, writeLlama } from '../layouts/llama-layouts.ts';
 import { gptWeights, llamaWeights } from '../layouts/weights.ts';
@@ -42,6 +42,9 @@ describe.skipIf(!hasSoftwareGpu)(
     it.each([
       ...CHECKPOINTS.map((name) => [name, checkpointFolder(name)] as const),
       ...['external-data', 'optimum-past', 'ms-mha'].map((name) => [name, variantFolder(name)] as const),
+      ...['bert', 'bloom', 'deberta', 'gemma2-nofold', 'gpt-oss', 'opt-post', 'qwen3', 'vit'].map(
+        (name) => [name, inRepository(`test/layouts/samples/${name}`)] as const,
+      ),
     ])('%s', (_, folder) => expectOnGpu(folder));
 
     it.each(Object.keys(GPT_LAYOUTS))('%s', async (name) => {

@@ -5,7 +5,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { instrument } from '../../src/instrument/instrument.ts';
 import { forGpu } from '../../src/onnx/gpu/for-gpu.ts';
-import type { Model } from '../../src/onnx/model.ts';
+import { mapNodes } from '../../src/onnx/gpu/rewrite.ts';
+import type { Model, Node } from '../../src/onnx/model.ts';
 import { writeModel } from '../../src/onnx/write.ts';
 import { chooseModelFile, readCheckpoint } from '../../src/workbench/checkpoint.ts';
 import { NodeFolder } from '../../src/workbench/node-folder.ts';
@@ -45,7 +46,8 @@ export async function placementOf(checkpoint: string, form: Form, software: bool
     const written =
       form === 'for the GPU' ? forGpu(instrumented) : { model: instrumented, names: sines(instrumented) };
     const graph = path.join(scratch, 'model.onnx');
-    writeFileSync(graph, writeModel(written.model));
+    const placed = allNamed(written.model);
+    writeFileSync(graph, writeModel(placed));
     const { status, stderr } = spawnSync(
       process.execPath,
       [
@@ -59,12 +61,18 @@ export async function placementOf(checkpoint: string, form: Form, software: bool
       },
     );
     if (status !== 0) throw new Error(`There is no session on a GPU: ${stderr.slice(-400)}`);
-    const { model: placed } = written;
     return { ...readPlacement(stderr), model: placed, onActivations: nodesOnActivations(placed) };
   } finally {
     rmSync(scratch, { recursive: true });
     await folder.close();
   }
+}
+
+/** Nodes without a name get one, so that the log says which is meant. */
+function allNamed(model: Model): Model {
+  let count = 0;
+  const named = (node: Node): Node => (node.name === '' ? { ...node, name: `unnamed ${count++}` } : node);
+  return { ...model, graph: mapNodes(model.graph, (node) => [named(node)])! };
 }
 
 /** Sines and cosines by the names they have: what is left to the CPU in any form. */

@@ -38,7 +38,9 @@ const compare: Replacement = (node, { g, types, whole }) => {
 const cast: Replacement = (node, { g, types, whole }) => {
   const [input] = node.inputs;
   const to = node.attributes.get('to')?.int;
-  if (types.get(input) !== int64 || to === undefined || !whole.grows(input)) return false;
+  // whole numbers are computed with on the CPU
+  const flows = to === DataType.float || to === DataType.float16 || to === bool;
+  if (types.get(input) !== int64 || !flows || !whole.grows(input)) return false;
   const form = whole.int32(input);
   if (form === undefined) return false;
   g.op('Cast', [form], { to }, node.outputs[0]);
