@@ -1,3 +1,4 @@
+import type { Block } from '../anatomy/anatomy.ts';
 import type { GraphBuilder } from '../onnx/build.ts';
 import type { BlockContext } from './block.ts';
 import { HEAD_SETTINGS, type HeadSetting, type Names, type Switch } from './names.ts';
@@ -83,13 +84,7 @@ export function scaleAndMask(
     inner.op('Add', [inner.op('Mul', [pattern, input(inner, 'pattern_scale')]), input(inner, 'pattern_add')]),
   );
   return step(body, context, 'edit_mask', scaled, (inner) =>
-    applyMask(
-      inner,
-      scaled,
-      headSetting(inner, context, 'mask'),
-      input(inner, 'mask_allowed'),
-      block.restOnSink === true,
-    ),
+    applyMask(inner, scaled, headSetting(inner, context, 'mask'), input(inner, 'mask_allowed'), block),
   );
 }
 
@@ -166,16 +161,18 @@ function column(g: GraphBuilder, values: string, i: number): string {
 
 /**
  * Keys that are not allowed get nothing and the row is renormalised; a row that would lose everything stays.
- * @param restOnSink what a row lacks to 1 is on a sink that is no key; it stays in the sum that the row is divided by
+ * Where a row's rest is on a sink that is no key, that stays in the sum that the row is divided by; rows that nothing makes sum to 1 are not
+ * divided.
  */
 function applyMask(
   g: GraphBuilder,
   pattern: string,
   on: string,
   allowed: string,
-  restOnSink: boolean,
+  { restOnSink, freeRows }: Pick<Block, 'restOnSink' | 'freeRows'>,
 ): string {
   const kept = g.op('Mul', [pattern, allowed]);
+  if (freeRows) return g.op('Where', [flag(g, on), kept, pattern]);
   let total = g.reduce('ReduceSum', kept, [3]);
   if (restOnSink) {
     const rest = g.op('Sub', [g.float(1), g.reduce('ReduceSum', pattern, [3])]);

@@ -39,6 +39,7 @@ export type Site =
  * `add`; scaling a head is scale s. `add` is [headDim] (the same at every position) or [T, headDim].
  * `pattern`: A' = scale·A + add for the query rows in `positions` (all when absent); `add` is [T, T]; the result is not renormalised.
  * `mask`: keys where `allowed` is 0 get no attention and each row is renormalised; `allowed` is [T, T]. A row that would lose all is left alone.
+ *   Where nothing makes the rows sum to 1 (attention without a softmax), they are not renormalised.
  * `act`: attention calibration (methods.md, ACT); `alpha` makes the threshold alpha / T, `absolute` is the authors' script's rule.
  * `var`: visual attention redistribution (methods.md, VAR) into the span [focus[0], focus[1]) with sink dimensions `dims`.
  */

@@ -93,7 +93,7 @@ interface Part {
   readonly queries: Omit<Queries, 'received'>;
   readonly scores: string;
   /** Adds the node that makes z of these queries from their pattern. */
-  mix(body: GraphBuilder, pattern: string): string;
+  readonly mix: (body: GraphBuilder, pattern: string) => string;
 }
 
 /** The model's own nodes from queries × keys to the pattern, for a block of queries. */
