@@ -77,7 +77,10 @@ const OPENED = {
   async pattern(opened, rows) {
     const layer = middle(opened);
     const [{ ids }] = rows;
-    const [row] = await runAll(opened.runner, { rows, taps: [{ site: 'pattern', layers: [layer] }] });
+    const [row] = await runAll(opened.runner, {
+      rows,
+      taps: [{ site: 'pattern', layers: [layer], heads: [1] }],
+    });
     const line = row.tap('pattern', layer).data.subarray(0, ids.length);
     if (Math.abs(line.reduce((a, b) => a + b, 0) - 1) > 1e-4) throw new Error('The pattern is none.');
   },

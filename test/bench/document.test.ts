@@ -83,7 +83,8 @@ it('has a line for every length, with the reason where nothing was measured', ()
     '1.05 (1.05–1.05)',
     '1.10 (1.10–1.10)',
   ]);
-  expect(line(text, /^\| GPT-2 \| cpu +\| 128 /)).toContain('— too long');
+  expect(line(text, /^\| GPT-2 \| cpu +\| 128 /)).toContain('—');
+  expect(text).toContain('- GPT-2, cpu, T = 128, capture: left out, too long.');
 });
 
 it('works out how cost grows with size', () => {

@@ -21,7 +21,7 @@ export function performanceDocument({ environment, jobs }: Results, remarks: str
   const parts = [
     `# Performance
 
-Written by \`npm run bench -- --write-docs\`; every figure comes from that run. ${period(dates, date)}, ${cpu}, ${cores} cores, ${memoryGb} GB, ${system};
+Written by \`npm run bench -- --write-docs\` from its results. ${period(dates, date)}, ${cpu}, ${cores} cores, ${memoryGb} GB, ${system};
 Node ${node}; ${threads} threads on all sides, ${clock} time; load of the machine before the parts ${range(loads.map((load) => load.toFixed(1)))}.
 
 ${Object.entries(about)
@@ -38,7 +38,7 @@ Face's models are, with hooks on every pattern and z ([test/bench/reference](../
       `Ratios to the unedited model on the same device, all logits asked for on both sides but in the last but one column; the last column is how many times as
 fast as PyTorch with hooks a run with all patterns and z captured is. “ms” is the unedited model's median.`,
       runTable(rows('ratios')),
-      notes('ratios'),
+      leftOut(rows('ratios')) + notes('ratios'),
     ),
     section('Circuits', '', tableOf(rows('circuit')), notes('circuit')),
     section('Opening', '', tableOf(rows('opening')), notes('opening')),
@@ -128,15 +128,24 @@ function runTable(rows: readonly Row[]): string {
     const [{ model = '', device = '', tokens }] = group;
     const base = group.find((row) => row.against === 'unedited model')?.milliseconds?.against;
     const rounds = group.find((row) => row.rounds !== undefined)?.rounds;
-    const skipped = group.find((row) => row.skipped !== undefined);
     const cells = columns.map((what) => {
       const row = group.find((candidate) => candidate.what === what);
-      return row ? valueText(row).replace(' ×', '') : skipped && rounds === undefined ? '' : '—';
+      return row?.value === undefined ? '—' : valueText(row).replace(' ×', '');
     });
     return [model, device, String(tokens), base?.toFixed(0) ?? '', String(rounds ?? ''), ...cells];
   });
   return markdownTable(['Model', 'Device', 'T', 'ms', 'Rounds', ...columns], lines);
 }
+
+/** Why there is no figure, a line each. */
+const leftOut = (rows: readonly Row[]): string =>
+  rows
+    .filter((row) => row.skipped !== undefined)
+    .map(
+      ({ model, device, tokens, what, skipped }) =>
+        `\n- ${model}, ${device}, T = ${tokens}, ${what}: left out, ${skipped}.`,
+    )
+    .join('');
 
 /** One line a question, with seconds, ratio and peak beside each other. */
 function longTable(rows: readonly Row[]): string {

@@ -49,7 +49,7 @@ export interface Job {
 export const DEVICES = ['cpu', 'wasm', 'webgpu'] as const;
 
 const FULL: readonly Job[] = [
-  ratios('gpt2-small', 'cpu', [32, 128, 512, 1024, 2048, 4096], { limit: 130 }, 700),
+  ratios('gpt2-small', 'cpu', [32, 128, 512, 1024, 2048, 4096], { limit: 160 }, 700),
   {
     id: 'circuit',
     section: 'circuit',
@@ -58,7 +58,7 @@ const FULL: readonly Job[] = [
   },
   ratios('llama-1b', 'cpu', [32, 128, 512], { limit: 200 }, 700),
   ratios('gpt2-medium', 'cpu', [32, 128, 512, 1024], { limit: 100 }, 500),
-  long('long', 4096, 150),
+  long('long', 4096, 240),
   opening('gpt2-small', 8),
   opening('llama-1b', 4),
   memory('gpt2-small', [128, 1024]),

@@ -87,18 +87,18 @@ export async function memoryRows(options: MemoryOptions, listener: Listener): Pr
     }
     const python = await reference?.();
     if (!python) continue;
+    const row = {
+      model,
+      device: 'cpu',
+      tokens,
+      what: 'PyTorch, one run with all patterns and z',
+      against: 'PyTorch with the model loaded',
+      unit: 'MB',
+    } as const;
     try {
-      const before = await python.peak();
-      await python.run(prompt(tokens));
-      listener.row({
-        model,
-        device: 'cpu',
-        tokens,
-        what: 'PyTorch, one run with all patterns and z',
-        against: 'PyTorch with the model loaded',
-        value: (await python.peak()) - before,
-        unit: 'MB',
-      });
+      listener.row({ ...row, value: await python.memory(prompt(tokens)) });
+    } catch (error) {
+      listener.row({ ...row, skipped: (error as Error).message });
     } finally {
       python.close();
     }

@@ -37,8 +37,8 @@ export interface Reference {
     start: Readonly<Record<'encoder' | 'encoderBias' | 'decoder' | 'bias', Float32Array>>,
     task: Pick<CircuitTask, 'latents' | 'lambda' | 'learningRate' | 'epochs'>,
   ): Promise<number[]>;
-  /** Most memory that the process has held, in MB. */
-  peak(): Promise<number>;
+  /** Most memory that a run as in `run` holds beyond the loaded model, in MB; Linux alone tells. */
+  memory(ids: readonly number[]): Promise<number>;
   close(): void;
 }
 
@@ -134,7 +134,7 @@ export async function startReference(options: ReferenceOptions): Promise<Referen
       return (await server.ask<{ losses: number[] }>({ do: 'losses', x: encode(x), parameters, ...task }))
         .losses;
     },
-    peak: async () => (await server.ask<{ mb: number }>({ do: 'peak' })).mb,
+    memory: async (ids) => (await server.ask<{ mb: number }>({ do: 'memory', ids })).mb,
     close: () => server.close(),
   };
 }

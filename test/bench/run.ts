@@ -22,7 +22,7 @@ const USAGE = `npm run bench -- [options]
   --clock elapsed         or cpu: CPU time, with --threads 1 the better measure on a machine in use
   --out out/bench-results folder of results.json, which keeps earlier results of parts that are not run (--quick: in its folder "quick")
   --fresh                 forgets earlier results
-  --write-docs            writes docs/performance.md from the results
+  --write-docs            writes docs/performance.md from the results (--quick: beside them)
   --render                runs nothing; with --write-docs the document is written from earlier results
   --list                  lists the parts
 
@@ -122,7 +122,9 @@ async function writeDocument(): Promise<void> {
   const results = await readResults(file);
   if (!results) throw new Error(`There are no results in ${file}; run the benchmark first.`);
   const remarks = await readFile(repository('test/bench/remarks.md'), 'utf8').catch(() => '');
-  const target = repository('docs/performance.md');
+  const target = values.quick
+    ? path.join(path.dirname(file), 'performance.md')
+    : repository('docs/performance.md');
   await writeFile(target, performanceDocument(results, remarks));
   say(`Written: ${target}`);
 }
