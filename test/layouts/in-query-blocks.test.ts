@@ -1,0 +1,83 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { runAll, type Edit, type RowResult } from '../../src/instrument/runner.ts';
+import { inRepository, openFolder } from '../helpers/models.ts';
+import { maxAbs } from '../helpers/numbers.ts';
+import { GPT_LAYOUTS, writeGpt } from './gpt-layouts.ts';
+import { LLAMA_LAYOUTS, writeLlama } from './llama-layouts.ts';
+import { gptWeights, llamaWeights } from './weights.ts';
+
+/* Attention in blocks of four queries gives what attention at once gives, however the graph is written. */
+
+const ROWS = 4;
+const scratch = mkdtempSync(path.join(tmpdir(), 'query-blocks-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+function written(name: string, bytes: Uint8Array): string {
+  const folder = path.join(scratch, name.replace(/\W+/g, '-'));
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(path.join(folder, 'model.onnx'), bytes);
+  return folder;
+}
+
+const IDS = [5, 17, 3, 22, 8, 17, 3, 9, 11];
+const EDITS: readonly Edit[] = [
+  { kind: 'act', layer: 1, head: 0, beta: 0.4, absolute: 0.1 },
+  { kind: 'pattern', layer: 0, head: 0, scale: 0.5, positions: [2, 7] },
+  { kind: 'mask', layer: 1, head: 1, allowed: Uint8Array.from({ length: 81 }, (_, i) => (i % 3 ? 1 : 0)) },
+];
+
+async function answers(folder: string, queryRows?: number) {
+  const opened = await openFolder(folder, undefined, undefined, { queryRows });
+  try {
+    const rows = [{ ids: IDS, edits: EDITS }, { ids: IDS.slice(0, 6) }];
+    const taps = [{ site: 'pattern' as const }, { site: 'scores' as const }, { site: 'z' as const }];
+    const request = { rows, taps, logits: 'all', summaries: true, allowNoEffect: true } as const;
+    return { results: await runAll(opened.runner, request), layers: opened.queryBlocks() };
+  } finally {
+    await opened.closeAll();
+  }
+}
+
+/** Everything that a row gave, by name. */
+function numbers(row: RowResult, layers: number): Record<string, ArrayLike<number>> {
+  const { received, entropy, previous, distance, first } = row.summaries();
+  const all: Record<string, ArrayLike<number>> = { logits: row.logits, changes: row.changes };
+  for (let layer = 0; layer < layers; layer++) {
+    for (const site of ['pattern', 'z'] as const) all[`${site} ${layer}`] = row.tap(site, layer).data;
+    // what is masked is −∞ or the smallest number
+    all[`scores ${layer}`] = row.tap('scores', layer).data.map((score) => Math.max(score, -100));
+    Object.assign(all, {
+      [`received ${layer}`]: received[layer],
+      [`means ${layer}`]: [entropy, previous, distance, first].flatMap((each) => [...each[layer]]),
+    });
+  }
+  return all;
+}
+
+async function expectSame(folder: string, stays?: string): Promise<void> {
+  const whole = await answers(folder);
+  const blocks = await answers(folder, ROWS);
+  expect(blocks.layers).toEqual(blocks.layers!.map(() => (stays === undefined ? true : { why: stays })));
+  whole.results.forEach((row, i) => {
+    const wanted = numbers(row, blocks.layers!.length);
+    for (const [name, values] of Object.entries(numbers(blocks.results[i], blocks.layers!.length)))
+      expect(maxAbs(values, wanted[name]), name).toBeLessThan(1e-4);
+  });
+}
+
+describe('attention in blocks of queries', () => {
+  it.each(['bloom', 'gemma2-nofold', 'gpt-oss', 'mistral', 'neox', 'opt-post', 'qwen3'])('%s', (name) =>
+    expectSame(inRepository(`test/layouts/samples/${name}`)),
+  );
+  it('one head of keys for queries that are joined with heads: stays whole, and says so', () =>
+    expectSame(inRepository('test/layouts/samples/bigcode'), 'Reshape joins queries with something else'));
+  it.each(Object.keys(GPT_LAYOUTS))('%s', async (name) => {
+    await expectSame(written(name, writeGpt(name, await gptWeights())));
+  });
+  it.each(Object.keys(LLAMA_LAYOUTS))('%s', async (name) => {
+    await expectSame(written(name, writeLlama(name, await llamaWeights())));
+  });
+});
