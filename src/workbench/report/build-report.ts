@@ -144,7 +144,10 @@ export async function buildReport(
   return { document, arrays: await overviewArrays(workbench, first, step('arrays')) };
 }
 
-/** Patterns and z of one prompt, so that a notebook can start from the report's numbers. */
+/** Tokens whose patterns go beside the report; `headscope capture` writes longer ones. */
+const ARRAY_TOKENS = 256;
+
+/** Patterns and z of one prompt's beginning, so that a notebook can start from the report's numbers. */
 async function overviewArrays(
   workbench: Workbench,
   prompt: ResolvedPrompt,
@@ -152,11 +155,10 @@ async function overviewArrays(
 ): Promise<Record<string, NpyArray>> {
   const { runner } = workbench.opened;
   const { shape } = runner;
-  const arrays: Record<string, NpyArray> = {
-    tokens: { data: Int32Array.from(prompt.ids), dims: [1, prompt.ids.length] },
-  };
+  const ids = prompt.ids.slice(0, ARRAY_TOKENS);
+  const arrays: Record<string, NpyArray> = { tokens: { data: Int32Array.from(ids), dims: [1, ids.length] } };
   await runner.run(
-    { rows: [{ ids: prompt.ids.slice(0, 256) }], taps: [{ site: 'pattern' }, { site: 'z' }], logits: 'none' },
+    { rows: [{ ids }], taps: [{ site: 'pattern' }, { site: 'z' }], logits: 'none' },
     (row) => {
       for (let layer = 0; layer < shape.layers; layer++) {
         const pattern = row.tap('pattern', layer);
