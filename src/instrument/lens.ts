@@ -2,8 +2,10 @@ import type { Anatomy } from '../anatomy/anatomy.ts';
 import { GraphIndex } from '../anatomy/graph-index.ts';
 import { HeadscopeError } from '../errors.ts';
 import { GraphBuilder, valueInfo } from '../onnx/build.ts';
+import { expectedBytes } from '../onnx/external.ts';
 import { DataType, type Graph, type Model } from '../onnx/model.ts';
 import { dequantisedMatrix, type Quantised } from '../onnx/quantised.ts';
+import { renamedGraph, renamedNode } from '../onnx/rename.ts';
 
 const none = (): never => {
   throw new HeadscopeError(
@@ -12,7 +14,7 @@ const none = (): never => {
   );
 };
 
-/** The input of `lensModel` that takes residual rows, float32 [1, rows, dModel]. */
+/** The input of `lensModel` that takes residual rows, float32 [rows, dModel]. */
 export const RESIDUAL = 'headscope/lens/residual';
 const PLAIN = 'headscope/lens/logits';
 const FROZEN = 'headscope/frozen/logits';
@@ -52,26 +54,35 @@ function orWhyNot(build: () => Model): Model | HeadscopeError {
   }
 }
 
-/** Two graphs side by side; what both have, stored or computed, is there once. */
+/** Stored values of more bytes than this are there once for both ways. */
+const LARGE = 64 * 1024;
+
+/** Two graphs side by side, which share what is large and nothing else: what is good for one may not be for the other's operators. */
 function joined(first: Model, second: Model): Model {
-  const present = new Set(first.graph.nodes.flatMap((node) => node.outputs));
-  const others = second.graph.nodes.filter((node) => !node.outputs.some((name) => present.has(name)));
+  const large = (name: string): boolean => {
+    const tensor = first.graph.initializers.get(name);
+    return tensor !== undefined && (expectedBytes(tensor) ?? 0) > LARGE;
+  };
+  const own = new Set([...second.graph.inputs, ...second.graph.outputs].map(({ name }) => name));
+  const name = (value: string): string =>
+    value === '' || own.has(value) || large(value) ? value : `headscope/frozen/of/${value}`;
+  const other = renamedGraph(second.graph, name, (node) => renamedNode(node, name));
   return {
     ...first,
     opsets: new Map([...second.opsets, ...first.opsets]),
     graph: {
       ...first.graph,
-      nodes: [...first.graph.nodes, ...others],
-      inputs: [...first.graph.inputs, ...second.graph.inputs],
-      outputs: [...first.graph.outputs, ...second.graph.outputs],
-      initializers: new Map([...first.graph.initializers, ...second.graph.initializers]),
+      nodes: [...first.graph.nodes, ...other.nodes],
+      inputs: [...first.graph.inputs, ...other.inputs],
+      outputs: [...first.graph.outputs, ...other.outputs],
+      initializers: new Map([...first.graph.initializers, ...other.initializers]),
     },
   };
 }
 
 /**
  * Residual rows in, logits out. The nodes are the model's, so soft-caps and biases count too.
- * Input `RESIDUAL` is float32 [1, rows, dModel]; the output float32 [1, rows, vocab].
+ * Input `RESIDUAL` is float32 [rows, dModel]; the output float32 [1, rows, vocab].
  *
  * @throws HeadscopeError `no-logits` when there is none, or when the end needs more than the residual stream
  */
@@ -93,16 +104,16 @@ function unembeddingModel(model: Model, anatomy: Anatomy): Model {
     );
   const builder = new GraphBuilder({ opset: model.opsets.get('') ?? 13, prefix: 'headscope/lens/' });
   const type = anatomy.types.get(end.residual) ?? DataType.float;
-  const residual = builder.input(RESIDUAL, 'float32', [1, 'rows', 'd_model']);
-  builder.op(
-    type === DataType.float ? 'Identity' : 'Cast',
-    [residual],
-    type === DataType.float ? {} : { to: type },
-    end.residual,
-  );
+  const rows = builder.input(RESIDUAL, 'float32', ['rows', 'd_model']);
+  const residual = type === DataType.float ? rows : builder.op('Cast', [rows], { to: type });
+  // between a Cast and a norm in parts: the runtime would make one norm of all three, with two types
+  builder.axes('Unsqueeze', residual, [0], end.residual);
   const cast = new GraphBuilder({ opset: model.opsets.get('') ?? 13, prefix: 'headscope/lens/end/' });
   cast.op('Cast', [end.logits], { to: DataType.float }, PLAIN);
-  const initializers = new Map([...model.graph.initializers].filter(([name]) => used.has(name)));
+  const initializers = new Map([
+    ...[...model.graph.initializers].filter(([name]) => used.has(name)),
+    ...builder.graph.initializers,
+  ]);
   const graph: Graph = {
     name: 'unembedding',
     nodes: [...builder.graph.nodes, ...nodes, ...cast.graph.nodes],

@@ -226,10 +226,10 @@ export class GraphBuilder {
   }
 
   /** Inserts or removes axes of length 1, whatever way this opset takes them. */
-  axes(opType: 'Unsqueeze' | 'Squeeze', input: string, axes: readonly number[]): string {
+  axes(opType: 'Unsqueeze' | 'Squeeze', input: string, axes: readonly number[], output?: string): string {
     return this.opset >= 13
-      ? this.op(opType, [input, this.ints(...axes)])
-      : this.op(opType, [input], { axes });
+      ? this.op(opType, [input, this.ints(...axes)], {}, output)
+      : this.op(opType, [input], { axes }, output);
   }
 
   /** A builder for the body of an If or Loop; pass it as an attribute. Names stay unique, and outer names may be used inside. */

@@ -1,5 +1,5 @@
 /**
- * Settings of ONNX Runtime for a graph of which a few runs are wanted: weights are used where they lie in their file. Otherwise every matrix is
+ * Settings of ONNX Runtime for a graph that is to be loaded fast and small: weights are used where they lie in their file. Otherwise every matrix is
  * copied into the order that products like best, and a transposed one twice; that takes as much memory as the weights and most of the time of
  * loading, and makes runs of short prompts a third faster.
  */

@@ -59,7 +59,7 @@ export interface RunnableModel {
   readonly folder?: string;
   /** Names of nodes that run on the CPU beside a GPU; none when absent. */
   readonly onCpu?: readonly string[];
-  /** A few runs are wanted, so that being loaded fast and small counts more than running fast. */
+  /** Being loaded fast and small counts more than running fast: a few runs are wanted, or memory is short. */
   readonly brief?: boolean;
 }
 

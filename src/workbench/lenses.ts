@@ -25,7 +25,7 @@ export class Lenses {
 
   /** Logits [rows, vocab] of residual rows [rows, dModel]. @throws HeadscopeError `no-logits` */
   async unembed(resid: FloatTensor): Promise<FloatTensor> {
-    return this.run('plain', { [RESIDUAL]: { ...resid, dims: [1, ...resid.dims] } });
+    return this.run('plain', { [RESIDUAL]: resid });
   }
 
   /** The same by the linear map that the end is at the rows of `reference`. @throws HeadscopeError `no-logits` */
@@ -40,12 +40,14 @@ export class Lenses {
     if (output instanceof Error) throw output;
     const session = await this.made(lens.model);
     const [{ dims }] = Object.values(given);
-    const width = dims[dims.length - 1];
+    const width = dims[1];
     const feeds: Record<string, Tensor> = {};
     for (const name of session.inputNames) {
       // what is not asked for is worked out on one row of zeros
-      const rest = { dims: name === RESIDUAL ? [1, 1, width] : [1, width], data: new Float32Array(width) };
-      feeds[name] = { type: 'float32', ...(given[name] ?? rest) };
+      feeds[name] = {
+        type: 'float32',
+        ...(given[name] ?? { dims: [1, width], data: new Float32Array(width) }),
+      };
     }
     const logits = (await session.run(feeds, [output]))[output];
     return { dims: logits.dims.slice(-2), data: logits.data as Float32Array };

@@ -17,7 +17,7 @@ import type { Checkpoint } from './checkpoint.ts';
 import { modelFeeds } from '../instrument/feeds.ts';
 import { forGpu } from '../onnx/gpu/for-gpu.ts';
 import { Lenses } from './lenses.ts';
-import { onlyFloats, weightFiles } from './weight-files.ts';
+import { weightBits, weightFiles } from './weight-files.ts';
 
 /** A checkpoint on a device, ready for questions. */
 export interface OpenModel {
@@ -74,7 +74,8 @@ export function runnable(checkpoint: Checkpoint, model: Model, kind: DeviceKind)
 
 /**
  * A session over a checkpoint's weights. A runtime opens files by their names, so what they lead to is looked at before and after.
- * @param options.brief a few runs are wanted; whole numbers are multiplied in another way then, so models of them stay as they are
+ * @param options.brief a few runs are wanted; WebAssembly, whose memory ends at 4 GB, is always asked to load small. Only models of float32 are:
+ * whole numbers would be multiplied in another way, and half precision turned into floats in every run.
  * @throws HeadscopeError `changed`, and what the device throws
  */
 async function createSession(
@@ -85,9 +86,13 @@ async function createSession(
 ): Promise<Session> {
   const sources = [...checkpoint.sources.values()];
   await requireUnchanged(sources);
-  const session = await device.createSession({
-    ...runnable(checkpoint, model, device.kind),
-    brief: brief && onlyFloats(model),
+  const written = runnable(checkpoint, model, device.kind);
+  const small = (brief || device.kind === 'wasm') && weightBits(model) >= 32;
+  const session = await device.createSession({ ...written, brief: small }).catch((error: unknown) => {
+    // constants that are not folded can lead an optimiser astray
+    if (small && error instanceof HeadscopeError && error.code === 'load-failed')
+      return device.createSession(written);
+    throw error;
   });
   try {
     await requireUnchanged(sources);

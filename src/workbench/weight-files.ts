@@ -16,23 +16,15 @@ export function weightFiles(model: Model, sources: ReadonlyMap<string, ByteSourc
   });
 }
 
-const FLOATS: ReadonlySet<number> = new Set([
-  DataType.float,
-  DataType.double,
-  DataType.float16,
-  DataType.bfloat16,
-]);
-
-/** Numbers that are no weights but sizes, indices and masks take less than this many bits each, or are this few. */
+/** Stored numbers that are no weights, but sizes and indices, are this few. */
 const FEW = 4096;
 
-/** True when every weight of a graph is a float: none is stored in whole numbers with a scale. */
-export function onlyFloats(model: Model): boolean {
-  let only = true;
+/** Bits of the shortest numbers that weights are stored in: 32 of a float32 model; masks do not count. */
+export function weightBits(model: Model): number {
+  let fewest = 64;
   forEachTensor(model, ({ dataType, dims }) => {
-    const bits = BITS[dataType] ?? 32;
     const count = dims.reduce((product, dim) => product * dim, 1);
-    if (count > FEW && bits <= 8 && dataType !== DataType.bool && !FLOATS.has(dataType)) only = false;
+    if (count > FEW && dataType !== DataType.bool) fewest = Math.min(fewest, BITS[dataType] ?? 64);
   });
-  return only;
+  return fewest;
 }
