@@ -78,11 +78,19 @@ export interface Session {
   release(): Promise<void>;
 }
 
+/** Sizes in bytes that a graphics card holds in one piece at most; names as WebGPU has them. */
+export interface BufferLimits {
+  readonly maxBufferSize: number;
+  readonly maxStorageBufferBindingSize: number;
+}
+
 export interface Device {
   readonly kind: DeviceKind;
   /** What a person sees: "CPU, onnxruntime-node 1.30.0, 2 threads". */
   readonly name: string;
   /** True for WebGPU on a software adapter. */
   readonly software?: boolean;
+  /** Of a graphics card, where they are known. */
+  readonly limits?: BufferLimits;
   createSession(model: RunnableModel): Promise<Session>;
 }

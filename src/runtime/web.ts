@@ -56,6 +56,7 @@ export class WebRuntime {
       kind: 'webgpu',
       name: gpu.name,
       software: gpu.software,
+      limits: gpu.device.limits,
       createSession: async (model) => {
         const session = await gpu.guard(this.session(ort, model, { name: 'webgpu', device: gpu.device }));
         return { ...session, run: (feeds, fetches) => gpu.guard(session.run(feeds, fetches)) };

@@ -16,8 +16,9 @@ import type { Device, DeviceKind, FloatTensor, RunnableModel, Session } from '..
 import type { Checkpoint } from './checkpoint.ts';
 import { modelFeeds } from '../instrument/feeds.ts';
 import { forGpu } from '../onnx/gpu/for-gpu.ts';
+import { requireFits } from './gpu-fit.ts';
 import { Lenses } from './lenses.ts';
-import { weightBits, weightFiles } from './weight-files.ts';
+import { weightBits, weightFiles, withinReach } from './weight-files.ts';
 
 /** A checkpoint on a device, ready for questions. */
 export interface OpenModel {
@@ -67,9 +68,12 @@ export function logitTolerance({ original, anatomy }: Pick<Checkpoint, 'original
 
 /** The serialised graph, written for a kind of device, with the files its weights are in. */
 export function runnable(checkpoint: Checkpoint, model: Model, kind: DeviceKind): RunnableModel {
-  const weights = weightFiles(model, checkpoint.sources);
-  const { model: written, names } = kind === 'webgpu' ? forGpu(model) : { model, names: [] };
-  return { graph: writeModel(written), weights, folder: checkpoint.files.root, onCpu: names };
+  const { model: forDevice, names } = kind === 'webgpu' ? forGpu(model) : { model, names: [] };
+  const folder = checkpoint.files.root;
+  const opensFiles = kind === 'cpu' || (kind === 'webgpu' && folder !== undefined);
+  const { model: written, parts } = opensFiles ? { model: forDevice } : withinReach(forDevice);
+  const weights = weightFiles(written, checkpoint.sources, parts);
+  return { graph: writeModel(written), weights, folder, onCpu: names };
 }
 
 /**
@@ -142,7 +146,7 @@ const CHECKED_ROWS = 5;
  *
  * @param inputs tensors for inputs nobody can guess; where one is missing the model opens, and running it says so
  * @param embedding makes the vectors of a decoder that reads those in the place of token ids
- * @throws HeadscopeError `bad-input`, `no-heads`, `load-failed`, `differs` when the check fails, `not-a-number`
+ * @throws HeadscopeError `bad-input`, `no-heads`, `too-large`, `load-failed`, `differs` when the check fails, `not-a-number`
  */
 export async function openModel(
   checkpoint: Checkpoint,
@@ -154,6 +158,7 @@ export async function openModel(
   const { anatomy, model } = checkpoint;
   const given = { ...neutralInputs(anatomy), ...fitGiven(anatomy, inputs), ...embedding?.given };
   const ids = sampleIds(anatomy, given);
+  requireFits(checkpoint, device, ids.length);
   const alone = { rows: [{ ids }], indices: [0], lengths: [ids.length], width: ids.length };
   const fed = embedding ? { ...given, [embedding.input]: await embedding.of(alone, {}) } : given;
   const runs = canFeed(anatomy, fed) && (anatomy.fixed?.batch ?? 1) === 1;

@@ -4,15 +4,60 @@ import type { ByteSource } from '../onnx/source.ts';
 import { forEachTensor } from '../onnx/walk.ts';
 import type { WeightFile } from '../runtime/device.ts';
 
-/** The files that a graph's weights are in. @param sources the checkpoint's files by name, of which the graph may need some */
-export function weightFiles(model: Model, sources: ReadonlyMap<string, ByteSource>): WeightFile[] {
+/** Places in a file that WebAssembly, which counts in 32 bits, can name. */
+const FAR = 2 ** 31;
+
+/** Where a weight is: a part of a file that goes by a name of its own. */
+interface Part {
+  readonly source: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/**
+ * A graph whose weights WebAssembly can find: each that lies far inside a file is a file of its own, by the name "file#offset".
+ * @returns the graph, and what the new names stand for
+ */
+export function withinReach(model: Model): {
+  readonly model: Model;
+  readonly parts: ReadonlyMap<string, Part>;
+} {
+  const parts = new Map<string, Part>();
+  const initializers = new Map(model.graph.initializers);
+  for (const [name, tensor] of initializers) {
+    const { data } = tensor;
+    if (!isRange(data) || data.offset + data.length <= FAR) continue;
+    const source = `${data.source}#${data.offset}`;
+    parts.set(source, data);
+    initializers.set(name, { ...tensor, data: { source, offset: 0, length: data.length } });
+  }
+  return { model: { ...model, graph: { ...model.graph, initializers } }, parts };
+}
+
+/**
+ * The files that a graph's weights are in.
+ * @param sources the checkpoint's files by name, of which the graph may need some
+ * @param parts of them that go by other names; see `withinReach`
+ */
+export function weightFiles(
+  model: Model,
+  sources: ReadonlyMap<string, ByteSource>,
+  parts: ReadonlyMap<string, Part> = new Map(),
+): WeightFile[] {
   const used = new Map<string, number>();
   forEachTensor(model, ({ data }) => {
     if (isRange(data)) used.set(data.source, (used.get(data.source) ?? 0) + data.length);
   });
   return [...used].map(([name, bytes]) => {
-    const source = sources.get(name);
-    return { name, used: bytes, ...(source && { blob: (failed) => sourceBlob(source, failed) }) };
+    const part = parts.get(name);
+    const source = sources.get(part?.source ?? name);
+    if (!source) return { name, used: bytes };
+    const { offset, length } = part ?? { offset: 0, length: source.size };
+    return {
+      name,
+      used: bytes,
+      blob: (failed) => sourceBlob(source, failed).slice(offset, offset + length),
+    };
   });
 }
 

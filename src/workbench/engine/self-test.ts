@@ -99,7 +99,7 @@ function factsOf(
 }
 
 /** Errors that say that a device cannot run a model, though another may. */
-const CANNOT_RUN = new Set(['load-failed', 'run-failed', 'differs', 'not-a-number']);
+const CANNOT_RUN = new Set(['load-failed', 'run-failed', 'differs', 'not-a-number', 'too-large']);
 
 /** The outcome for a device that cannot run the model. @throws every other error */
 export function failedSelfTest(

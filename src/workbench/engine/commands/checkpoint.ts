@@ -4,6 +4,7 @@ import { showTokens, type ShownToken } from '../../../text/prompt.ts';
 import type { PromptItem } from '../../../text/prompt-set.ts';
 import { hashFiles, type FileHash } from '../../hash.ts';
 import { inspectDocument, type InspectDocument } from '../../inspect.ts';
+import { longestPrompt } from '../../gpu-fit.ts';
 import { estimateMemory, type MemoryEstimate } from '../../memory.ts';
 import { openEmbedder, type TokenEmbedder } from '../../embed-tokens.ts';
 import { startTokens, startingWith } from '../../encode-source.ts';
@@ -241,6 +242,7 @@ async function summarise(
     notes: [
       ...(opened.positions === undefined ? workbench.notes : []),
       ...(test ? testNotes(test, device.name) : []),
+      ...lengthNotes(workbench),
     ],
     selfTest: test,
     firstPrompts: await promptsToBeginWith(workbench),
@@ -254,6 +256,19 @@ async function promptsToBeginWith(workbench: EngineWorkbench): Promise<readonly 
     return [{ text: '', label: patches ? 'picture' : 'input', answers: [], distractors: [] }];
   const prompts = await firstPrompts(workbench);
   return wanted.source ? prompts.map((prompt) => ({ ...prompt, source: firstSource(workbench) })) : prompts;
+}
+
+/** Says how long prompts may be where the graphics card cannot hold what the model's longest would make. */
+function lengthNotes({ checkpoint, opened }: EngineWorkbench): string[] {
+  const { limits, name } = opened.device;
+  const { context } = checkpoint.anatomy;
+  if (!limits || context === undefined) return [];
+  const longest = longestPrompt(checkpoint, limits);
+  return longest < context
+    ? [
+        `${name} has room for prompts of ${longest} tokens; the model's own limit is ${context}. The CPU takes longer ones.`,
+      ]
+    : [];
 }
 
 /** What a person is told of a self-test that did not go well. @param used the device that the model is on in the end */
