@@ -1,3 +1,4 @@
+import { freePrefix } from '../onnx/free-prefix.ts';
 import { GraphBuilder } from '../onnx/build.ts';
 import { usedNames } from '../onnx/check.ts';
 import type { Model, Node } from '../onnx/model.ts';
@@ -59,9 +60,7 @@ class Writer {
     this.model = model;
     this.index = index;
     this.shapes = shapes;
-    const taken = new Set(model.graph.nodes.flatMap(({ outputs }) => outputs));
-    let prefix = 'implicit/';
-    for (let i = 1; [...taken].some((name) => name.startsWith(prefix)); i++) prefix = `implicit${i}/`;
+    const prefix = freePrefix(model, 'implicit');
     this.g = new GraphBuilder({ opset: model.opsets.get('') ?? 13, prefix });
   }
 

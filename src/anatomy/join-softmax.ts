@@ -1,4 +1,5 @@
 import { GraphBuilder } from '../onnx/build.ts';
+import { freePrefix } from '../onnx/free-prefix.ts';
 import { knownConstants, type Known } from '../onnx/infer.ts';
 import { DataType, type Model, type Node } from '../onnx/model.ts';
 import { GraphIndex } from './graph-index.ts';
@@ -84,9 +85,7 @@ export function joinSoftmax(model: Model): Model {
   if (!nodes.some((node) => node.opType === 'Exp')) return model;
   const half = [...initializers.values()].some(({ dataType }) => dataType === DataType.float16);
   const parts = new Parts(model);
-  const taken = new Set(nodes.flatMap((node) => node.outputs));
-  let prefix = 'joined/';
-  for (let i = 1; [...taken].some((name) => name.startsWith(prefix)); i++) prefix = `joined${i}/`;
+  const prefix = freePrefix(model, 'joined');
   const g = new GraphBuilder({ opset: model.opsets.get('') ?? 13, prefix });
   let joined = 0;
   for (const node of nodes) {

@@ -74,7 +74,7 @@ const headSetting = (body: GraphBuilder, { names, block }: BlockContext, name: H
 export function scaleAndMask(
   body: GraphBuilder,
   context: BlockContext,
-  queries: Queries,
+  queries: Pick<Queries, 'rows'>,
   pattern: string,
 ): string {
   const { names, block } = context;

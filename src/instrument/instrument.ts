@@ -2,6 +2,7 @@ import type { Anatomy } from '../anatomy/anatomy.ts';
 import { GraphIndex } from '../anatomy/graph-index.ts';
 import { sortNodes } from '../onnx/check.ts';
 import { GraphBuilder } from '../onnx/build.ts';
+import { freePrefix } from '../onnx/free-prefix.ts';
 import type { Graph, Model, Node } from '../onnx/model.ts';
 import { captureLate, declareInputs, instrumentBlock, type LateTaps } from './block.ts';
 import { instrumentEnd } from './end.ts';
@@ -25,18 +26,6 @@ export interface Instrumented {
   readonly finalMax?: string;
 }
 
-/** A prefix that no name of the graph starts with. */
-function freePrefix(graph: Graph): string {
-  const taken = new Set<string>();
-  const add = (name: string): void => void taken.add(name.slice(0, name.indexOf('/') + 1));
-  for (const node of graph.nodes) node.outputs.forEach(add);
-  for (const input of graph.inputs) add(input.name);
-  for (const name of graph.initializers.keys()) add(name);
-  let prefix = 'headscope/';
-  for (let i = 1; taken.has(prefix); i++) prefix = `headscope${i}/`;
-  return prefix;
-}
-
 /**
  * Builds taps and edits for every block into a copy of the graph. Weights are not touched: the result refers to the same byte ranges.
  *
@@ -56,7 +45,7 @@ export function instrument(
       `No attention head was found in this model. ${reasons.slice(0, 3).join('; ') || 'It has no softmax over keys'}.`,
     );
   }
-  const names = new Names(freePrefix(model.graph));
+  const names = new Names(freePrefix(model, 'headscope'));
   const builder = new GraphBuilder({ opset: model.opsets.get('') ?? 13, prefix: names.global('n/') });
   const renamed = new Map<string, string>();
   const taps: Readonly<Record<string, string>>[] = [];

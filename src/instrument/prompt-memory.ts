@@ -1,4 +1,4 @@
-import { rowsAtOnce, WHOLE_BYTES } from './query-blocks/feeds.ts';
+import { needsBlocks, rowsAtOnce } from './query-blocks/feeds.ts';
 
 /** What of a model's shape its memory depends on. */
 export interface MemoryShape {
@@ -23,7 +23,7 @@ const AS_LARGE_AS_STREAM = 16;
 export function promptMemory({ blocks, vocab }: MemoryShape, tokens: number): PromptMemory {
   const heads = Math.max(0, ...blocks.map((block) => block.heads));
   const dModel = Math.max(0, ...blocks.map((block) => block.dModel));
-  const inBlocks = 4 * heads * tokens * tokens > WHOLE_BYTES;
+  const inBlocks = needsBlocks(heads, tokens, tokens);
   const rows = inBlocks ? rowsAtOnce(heads, tokens) : tokens;
   const numbers = AS_LARGE_AS_SCORES * heads * rows * tokens + AS_LARGE_AS_STREAM * dModel * tokens + vocab;
   return { bytes: 4 * (numbers + (inBlocks ? tokens * tokens : 0)), inBlocks };

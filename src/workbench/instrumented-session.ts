@@ -1,6 +1,6 @@
 import type { Anatomy } from '../anatomy/anatomy.ts';
 import { instrument, type Instrumented } from '../instrument/instrument.ts';
-import { WHOLE_BYTES } from '../instrument/query-blocks/feeds.ts';
+import { needsBlocks } from '../instrument/query-blocks/feeds.ts';
 import type { Engine } from '../instrument/run.ts';
 import type { RunRequest } from '../instrument/runner.ts';
 import type { Model } from '../onnx/model.ts';
@@ -17,9 +17,11 @@ export interface SessionMaker {
   check(engine: Engine): Promise<void>;
 }
 
-/** True when the scores of one layer are too many to be worked out at once for a prompt of this length. */
-export const needsBlocks = (anatomy: Anatomy, tokens: number, keys: Engine['shape']['keys']): boolean =>
-  anatomy.blocks.some(({ heads, layer }) => 4 * heads * tokens * (keys?.[layer] ?? tokens) > WHOLE_BYTES);
+/** True when the scores of some layer are too many to be worked out at once for the longest prompt of a request. */
+function isLong({ anatomy }: SessionMaker, { rows }: RunRequest, keys?: Engine['shape']['keys']): boolean {
+  const tokens = Math.max(0, ...rows.map((row) => row.ids.length));
+  return anatomy.blocks.some(({ heads, layer }) => needsBlocks(heads, tokens, keys?.[layer] ?? tokens));
+}
 
 /**
  * The one session that serves overview, capture and edits. It computes attention at once, until a prompt comes whose scores are too many for
@@ -50,12 +52,15 @@ export class InstrumentedSession {
 
   /** Work on the engine that suits a request. */
   async use<T>(request: RunRequest, work: (engine: Engine) => Promise<T>): Promise<T> {
-    const { anatomy } = this.maker;
-    const longest = Math.max(0, ...request.rows.map((row) => row.ids.length));
+    const { maker } = this;
     for (;;) {
       if (this.changing) await this.changing;
-      else if (!this.now) this.changing = this.change(needsBlocks(anatomy, longest, undefined));
-      else if (!this.now.instrumented.queryBlocks && needsBlocks(anatomy, longest, this.now.shape.keys))
+      else if (!this.now) this.changing = this.change(isLong(maker, request));
+      else if (
+        !this.closed &&
+        !this.now.instrumented.queryBlocks &&
+        isLong(maker, request, this.now.shape.keys)
+      )
         this.changing = this.change(true);
       else break;
     }
@@ -71,8 +76,8 @@ export class InstrumentedSession {
   private async change(queryBlocks: boolean): Promise<void> {
     try {
       const { maker } = this;
-      const instrumented = instrument(maker.model, maker.anatomy, { queryBlocks });
       await Promise.allSettled(this.running);
+      const instrumented = instrument(maker.model, maker.anatomy, { queryBlocks });
       await this.now?.session.release();
       this.now = undefined;
       const engine = maker.engine(instrumented, await maker.create(instrumented.model));
@@ -82,7 +87,6 @@ export class InstrumentedSession {
         await engine.session.release();
         throw error;
       }
-      if (this.closed) await engine.session.release();
       this.now = engine;
     } finally {
       this.changing = undefined;

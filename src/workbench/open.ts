@@ -1,4 +1,3 @@
-import { InstrumentedSession } from './instrumented-session.ts';
 import type { Anatomy } from '../anatomy/anatomy.ts';
 import { sitesOf } from '../anatomy/anatomy.ts';
 import { HeadscopeError } from '../errors.ts';
@@ -17,6 +16,7 @@ import type { Checkpoint } from './checkpoint.ts';
 import { modelFeeds } from '../instrument/feeds.ts';
 import { forGpu } from '../onnx/gpu/for-gpu.ts';
 import { requireFits } from './gpu-fit.ts';
+import { InstrumentedSession } from './instrumented-session.ts';
 import { Lenses } from './lenses.ts';
 import { weightBits, weightFiles, withinReach } from './weight-files.ts';
 

@@ -160,7 +160,7 @@ function receivedByKeys(g: GraphBuilder, context: BlockContext, core: QueryCore)
   const [sums] = loopOverQueries(g, names, (body, rows) => {
     const { queries } = cloneCore(body, context, core, rows);
     const before = canonical(body, block.pattern, types, queries.pattern);
-    const pattern = scaleAndMask(body, context, { ...queries, received: () => '' }, before);
+    const pattern = scaleAndMask(body, context, queries, before);
     const weights = overKeys(body, weighted(body, names.global('valid'), rows));
     return [{ value: body.op('MatMul', [weights, pattern]) }];
   });
@@ -188,7 +188,7 @@ function partSums(
       const shares = weighted(body, names.global('query_shares'), rows, true);
       const share = (i: number): string =>
         body.op('Slice', [shares, body.ints(i), body.ints(i + 1), body.ints(2)]);
-      const previous = asFloatFlag(body, body.op('Equal', [back, body.float(1)]));
+      const previous = body.op('Cast', [body.op('Equal', [back, body.float(1)])], { to: 1 });
       const pairs = [
         body.op('Mul', [share(0), previous]),
         body.op('Mul', [share(1), body.op('Abs', [back])]),
@@ -203,11 +203,9 @@ function partSums(
       ]);
       const flat = body.op('Reshape', [pattern(body), body.ints(0, 0, -1)]);
       const first = body.op('Gather', [pattern(body), body.int(0)], { axis: 3 });
-      return body.op('Concat', [body.op('MatMul', [flat, features]), body.op('MatMul', [first, share(2)])], {
+      return body.op('Concat', [body.op('MatMul', [flat, features]), body.op('MatMul', [first, share(0)])], {
         axis: 2,
       });
     },
   };
 }
-
-const asFloatFlag = (body: GraphBuilder, flag: string): string => body.op('Cast', [flag], { to: 1 });

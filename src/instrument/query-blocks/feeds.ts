@@ -4,8 +4,11 @@ import type { Names } from '../names.ts';
 
 /** A tensor of scores is kept to about this when attention is worked out in blocks of queries. */
 const BLOCK_BYTES = 48 * 1024 * 1024;
-/** Scores of one layer that are larger than this are not worked out at once. */
-export const WHOLE_BYTES = 256 * 1024 * 1024;
+const WHOLE_BYTES = 256 * 1024 * 1024;
+
+/** True when the scores of one layer, float32, are too many to be worked out at once. */
+export const needsBlocks = (heads: number, queries: number, keys: number): boolean =>
+  4 * heads * queries * keys > WHOLE_BYTES;
 
 /** Queries that are worked out at a time. @param heads of all prompts of the batch together */
 export const rowsAtOnce = (heads: number, tokens: number): number =>
@@ -18,9 +21,8 @@ export function queryFeeds(names: Names, batch: Batch, rows: number): Record<str
   const all = Array.from({ length: blocks * rows }, (_, i) => i);
   const dims = [blocks, rows];
   const shares = [
-    perToken(batch, (_, q, length) => (q >= 1 ? 1 / (length - 1) : 0)), // of A[q, q−1]
+    perToken(batch, (_, q, length) => (q >= 1 ? 1 / (length - 1) : 0)), // of A[q, q−1] and A[q, 0]
     perToken(batch, (_, _q, length) => 1 / length), // of Σ_k A[q, k]·|q − k|
-    perToken(batch, (_, q, length) => (q >= 1 ? 1 / (length - 1) : 0)), // of A[q, 0]
   ].map(({ data }) => data as Float32Array);
   const positions = Float32Array.from({ length: width }, (_, i) => i);
   return {
@@ -37,8 +39,8 @@ export function queryFeeds(names: Names, batch: Batch, rows: number): Record<str
     },
     [names.global('query_shares')]: {
       type: 'float32',
-      dims: [batch.rows.length, width, 3],
-      data: Float32Array.from({ length: 3 * shares[0].length }, (_, i) => shares[i % 3][Math.floor(i / 3)]),
+      dims: [batch.rows.length, width, 2],
+      data: Float32Array.from({ length: 2 * shares[0].length }, (_, i) => shares[i % 2][i >> 1]),
     },
     [names.global('positions')]: { type: 'float32', dims: [width], data: positions },
   };

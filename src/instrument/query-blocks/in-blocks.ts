@@ -37,7 +37,7 @@ export class InBlocks {
     builder.input(names.global('query_blocks'), 'int64', []);
     builder.input(names.global('query_rows'), 'int64', ['query_blocks', 'query_rows']);
     builder.input(names.global('query_weights'), 'float32', ['query_blocks', 'query_rows']);
-    builder.input(names.global('query_shares'), 'float32', ['batch', 'tokens', 3]);
+    builder.input(names.global('query_shares'), 'float32', ['batch', 'tokens', 2]);
     builder.input(names.global('positions'), 'float32', ['tokens']);
   }
 

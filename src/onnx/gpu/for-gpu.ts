@@ -6,7 +6,8 @@ import { hostNodes, type HostNodes } from './host-nodes.ts';
 import { eachNode, hostValues, producersOf } from './host-values.ts';
 import { olderOpset } from './opset.ts';
 import { replace, type Replacing } from './replacements.ts';
-import { freePrefix, mapNodes } from './rewrite.ts';
+import { freePrefix } from '../free-prefix.ts';
+import { mapNodes } from './rewrite.ts';
 import { WholeNumbers, type GraphView } from './whole-numbers.ts';
 
 /**
@@ -20,7 +21,7 @@ export function forGpu(model: Model): HostNodes {
 /** Operators without a GPU kernel between the model's activations are written in others. */
 function withKernels(model: Model): Model {
   if (model.functions.length) return model;
-  const g = new GraphBuilder({ opset: model.opsets.get('') ?? 13, prefix: freePrefix(model) });
+  const g = new GraphBuilder({ opset: model.opsets.get('') ?? 13, prefix: freePrefix(model, 'gpu') });
   const producers = producersOf(model);
   const view: GraphView = {
     g,

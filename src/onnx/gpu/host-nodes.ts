@@ -3,7 +3,8 @@ import { DataType, type Graph, type Model, type Node } from '../model.ts';
 import { elementTypes } from './element-types.ts';
 import { eachNode, hostValues, producersOf } from './host-values.ts';
 import { lacksKernel } from './kernels.ts';
-import { freePrefix, mapNodes } from './rewrite.ts';
+import { freePrefix } from '../free-prefix.ts';
+import { mapNodes } from './rewrite.ts';
 
 /** WGSL promises sines and cosines to 2⁻¹¹ only, and nothing beyond ±π; the angles of rotary positions go far beyond. */
 const COARSE_ON_GPU = new Set(['Sin', 'Cos']);
@@ -53,7 +54,7 @@ export function hostNodes(given: Model): HostNodes {
   for (const name of [...ancestors(coarse.filter(isLight), producers), ...hostValues(model, producers)])
     if (isLight(name)) choose(name);
   if (chosen.size === 0) return { model, names: [] };
-  const prefix = freePrefix(model);
+  const prefix = freePrefix(model, 'gpu');
   const names: string[] = [];
   const outputs = new Set([...chosen].map((node) => node.outputs[0]));
   const graph = mapNodes(model.graph, (node) => {
@@ -79,7 +80,7 @@ function switchesOnHost(model: Model): Model {
       users.get(name)?.every(({ opType, inputs }) => opType === 'Gather' && inputs[0] === name),
   );
   if (switches.length === 0) return model;
-  const g = new GraphBuilder({ opset: model.opsets.get('') ?? 13, prefix: freePrefix(model) });
+  const g = new GraphBuilder({ opset: model.opsets.get('') ?? 13, prefix: freePrefix(model, 'gpu') });
   const whole = new Map(
     switches.map(({ name }) => [name, g.op('Cast', [name], { to: DataType.int64 })] as const),
   );

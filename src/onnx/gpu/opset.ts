@@ -1,7 +1,8 @@
 import { GraphBuilder } from '../build.ts';
 import { DataType, type Graph, type Model, type Node } from '../model.ts';
 import { forEachTensor } from '../walk.ts';
-import { freePrefix, mapNodes } from './rewrite.ts';
+import { freePrefix } from '../free-prefix.ts';
+import { mapNodes } from './rewrite.ts';
 
 /** The newest opset whose operators ONNX Runtime 1.30 has on the GPU; from 23 on it runs every If on the CPU, from 22 on some activations. */
 const NEWEST = 21;
@@ -27,7 +28,7 @@ export function olderOpset(model: Model): Model {
   });
   const graph = newer
     ? undefined
-    : rewritten(model.graph, new GraphBuilder({ opset: NEWEST, prefix: freePrefix(model) }));
+    : rewritten(model.graph, new GraphBuilder({ opset: NEWEST, prefix: freePrefix(model, 'gpu') }));
   if (!graph) return model;
   const opsets = new Map([...model.opsets, ['', NEWEST]]);
   if (!opsets.has(MICROSOFT)) opsets.set(MICROSOFT, 1);

@@ -1,24 +1,5 @@
-import type { Graph, Model, Node } from '../model.ts';
+import type { Graph, Node } from '../model.ts';
 import { subgraphs } from '../walk.ts';
-
-/** A prefix of names that nothing in a model has. */
-export function freePrefix(model: Model): string {
-  const taken = new Set<string>();
-  const take = (name: string): void => void taken.add(name.slice(0, name.indexOf('/') + 1));
-  const visit = (graph: Graph): void => {
-    for (const name of graph.initializers.keys()) take(name);
-    for (const { name } of graph.inputs) take(name);
-    for (const node of graph.nodes) {
-      take(node.name);
-      node.outputs.forEach(take);
-      subgraphs(node).forEach(visit);
-    }
-  };
-  visit(model.graph);
-  let prefix = 'gpu/';
-  for (let i = 1; taken.has(prefix); i++) prefix = `gpu${i}/`;
-  return prefix;
-}
 
 /**
  * A graph in which other nodes take the place of each node and of those in its branches, which come first.
