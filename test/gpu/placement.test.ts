@@ -1,25 +1,15 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { hasSoftwareGpu, placementOf, type PlacedModel } from '../../tools/placement/placement-of.ts';
 import { placementTable } from '../../tools/placement/table.ts';
 import { CHECKPOINTS, checkpointFolder, inRepository, variantFolder } from '../helpers/models.ts';
+import { scratchModels } from '../helpers/scratch-models.ts';
 import { GPT_LAYOUTS, writeGpt, writeParts } from '../layouts/gpt-layouts.ts';
 import { LLAMA_LAYOUTS, writeLlama } from '../layouts/llama-layouts.ts';
 import { gptWeights, llamaWeights } from '../layouts/weights.ts';
 
 /* Where ONNX Runtime puts the nodes of models with taps and edits: asked of the native runtime on Chromium's software GPU. */
 
-const scratch = mkdtempSync(path.join(tmpdir(), 'placement-test-'));
-afterAll(() => rmSync(scratch, { recursive: true }));
-
-function written(name: string, bytes: Uint8Array): string {
-  const folder = path.join(scratch, name.replace(/\W+/g, '-'));
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(path.join(folder, 'model.onnx'), bytes);
-  return folder;
-}
+const written = scratchModels();
 
 const onCpu = ({ nodes, onActivations }: PlacedModel): string[] =>
   nodes

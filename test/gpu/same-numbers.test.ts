@@ -1,7 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { runAll, type Edit } from '../../src/instrument/runner.ts';
 import { GraphBuilder } from '../../src/onnx/build.ts';
 import { forGpu } from '../../src/onnx/gpu/for-gpu.ts';
@@ -11,6 +8,7 @@ import type { Device, Tensor } from '../../src/runtime/device.ts';
 import { nodeDevice } from '../../src/runtime/node-cpu.ts';
 import { CHECKPOINTS, checkpointFolder, inRepository, openFolder, variantFolder } from '../helpers/models.ts';
 import { maxAbs } from '../helpers/numbers.ts';
+import { scratchModels } from '../helpers/scratch-models.ts';
 import { GPT_LAYOUTS, writeGpt, writeParts } from '../layouts/gpt-layouts.ts';
 import { LLAMA_LAYOUTS, writeLlama } from '../layouts/llama-layouts.ts';
 import { gptWeights, llamaWeights } from '../layouts/weights.ts';
@@ -20,15 +18,7 @@ import { gptWeights, llamaWeights } from '../layouts/weights.ts';
 const cpu = nodeDevice('cpu', { threads: 1 });
 const writtenForGpu: Device = { ...cpu, kind: 'webgpu' };
 
-const scratch = mkdtempSync(path.join(tmpdir(), 'same-numbers-'));
-afterAll(() => rmSync(scratch, { recursive: true }));
-
-function written(name: string, bytes: Uint8Array): string {
-  const folder = path.join(scratch, name.replace(/\W+/g, '-'));
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(path.join(folder, 'model.onnx'), bytes);
-  return folder;
-}
+const written = scratchModels();
 
 const LONG = [5, 17, 3, 22, 8, 17, 3, 9, 11];
 const EDITS: readonly Edit[] = [

@@ -1,17 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runAll } from '../../src/instrument/runner.ts';
-import { remoteDevice } from '../../src/runtime/remote.ts';
-import { openFolder } from '../../src/workbench/engine/folders.ts';
-import type { Sample } from '../../src/workbench/engine/source.ts';
-import { openCheckpointFiles } from '../../src/workbench/open-checkpoint.ts';
 import { openModel } from '../../src/workbench/open.ts';
-import { writeGpt2 } from '../../tools/bench/gpt2-shape.ts';
 import { maxAbs } from '../helpers/numbers.ts';
-import { openTestHost, type TestHost } from '../shell/host.ts';
 import { processMemory } from './process-memory.ts';
+import { serveGpt2, type ServedGpt2 } from './served-gpt2.ts';
 
 /* A prompt of 4,096 tokens over blocks of 32 heads, narrow: the scores of one block would take 2.1 GB, and its softmax as much again. */
 const SHAPE = { layers: 2, heads: 32, dModel: 256, vocab: 512, context: 4096, tied: true };
@@ -19,27 +11,17 @@ const TOKENS = 4096;
 const SHORT = 300;
 const ONE_BLOCK = (4 * SHAPE.heads * TOKENS ** 2) / 1e6;
 
-let folder: string;
-let host: TestHost;
+let served: ServedGpt2;
 beforeAll(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), 'headscope-long-'));
-  await writeGpt2(path.join(folder, 'model.onnx'), SHAPE);
-  host = await openTestHost([folder]);
+  served = await serveGpt2(SHAPE);
 }, 120_000);
-afterAll(async () => {
-  await host.close();
-  await rm(folder, { recursive: true });
-});
+afterAll(() => served.close());
 
 test.skipIf(process.platform !== 'linux')(
   'overview, ACT and one head’s pattern of 4,096 tokens take less memory than the scores of one block',
   { timeout: 300_000 },
   async () => {
-    const request: typeof fetch = (url, init) => host.ask(url as string, init);
-    const [{ source }] = (await (await host.ask('/opened.json')).json()) as Pick<Sample, 'source'>[];
-    if (source.kind !== 'served') throw new Error('opened folders are served');
-    const read = await openCheckpointFiles(source.name, await openFolder(source, request));
-    const device = remoteDevice({ request, folder: source.base.split('/')[2] });
+    const { host, read, device } = served;
     const opened = await openModel(read.checkpoint, device);
     try {
       const { runner } = opened;

@@ -1,18 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runAll } from '../../src/instrument/runner.ts';
 import { isRange } from '../../src/onnx/model.ts';
-import { remoteDevice } from '../../src/runtime/remote.ts';
-import { openFolder } from '../../src/workbench/engine/folders.ts';
-import type { Sample } from '../../src/workbench/engine/source.ts';
-import { openCheckpointFiles, type OpenCheckpoint } from '../../src/workbench/open-checkpoint.ts';
 import { openModel } from '../../src/workbench/open.ts';
-import type { Device } from '../../src/runtime/device.ts';
-import { writeGpt2 } from '../../tools/bench/gpt2-shape.ts';
-import { openTestHost, type TestHost } from '../shell/host.ts';
 import { allowance, forgetPeak, processMemory } from './process-memory.ts';
+import { serveGpt2, type ServedGpt2 } from './served-gpt2.ts';
 
 /*
  * A checkpoint as the app opens it on the native CPU: this process reads the graph, the shell's child process holds the weights. Half a model
@@ -21,31 +12,16 @@ import { allowance, forgetPeak, processMemory } from './process-memory.ts';
 const SHAPE = { layers: 6, heads: 12, dModel: 768, vocab: 50_257, context: 256, tied: true };
 const TOKENS = 32;
 
-let folder: string;
-let host: TestHost;
+let served: ServedGpt2;
 beforeAll(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), 'headscope-memory-'));
-  await writeGpt2(path.join(folder, 'model.onnx'), SHAPE);
-  host = await openTestHost([folder]);
+  served = await serveGpt2(SHAPE);
 }, 120_000);
-afterAll(async () => {
-  await host.close();
-  await rm(folder, { recursive: true });
-});
-
-/** The checkpoint as the engine reads it, and the shell's native runtime. */
-async function served(): Promise<{ read: OpenCheckpoint; device: Device }> {
-  const request: typeof fetch = (url, init) => host.ask(url as string, init);
-  const [{ source }] = (await (await host.ask('/opened.json')).json()) as Pick<Sample, 'source'>[];
-  if (source.kind !== 'served') throw new Error('opened folders are served');
-  const read = await openCheckpointFiles(source.name, await openFolder(source, request));
-  return { read, device: remoteDevice({ request, folder: source.base.split('/')[2] }) };
-}
+afterAll(() => served.close());
 
 test.skipIf(process.platform !== 'linux')(
   'weights are resident once: for overview, capture, edits and the lens together',
   async () => {
-    const { read, device } = await served();
+    const { host, read, device } = served;
     const { checkpoint } = read;
     const sizes = [...checkpoint.original.graph.initializers.values()].map(({ data }) =>
       isRange(data) ? data.length / 1e6 : 0,

@@ -1,10 +1,8 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { runAll, type Edit, type RowResult } from '../../src/instrument/runner.ts';
 import { inRepository, openFolder } from '../helpers/models.ts';
 import { maxAbs } from '../helpers/numbers.ts';
+import { scratchModels } from '../helpers/scratch-models.ts';
 import { GPT_LAYOUTS, writeGpt } from './gpt-layouts.ts';
 import { LLAMA_LAYOUTS, writeLlama } from './llama-layouts.ts';
 import { gptWeights, llamaWeights } from './weights.ts';
@@ -12,15 +10,7 @@ import { gptWeights, llamaWeights } from './weights.ts';
 /* Attention in blocks of four queries gives what attention at once gives, however the graph is written. */
 
 const ROWS = 4;
-const scratch = mkdtempSync(path.join(tmpdir(), 'query-blocks-'));
-afterAll(() => rmSync(scratch, { recursive: true }));
-
-function written(name: string, bytes: Uint8Array): string {
-  const folder = path.join(scratch, name.replace(/\W+/g, '-'));
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(path.join(folder, 'model.onnx'), bytes);
-  return folder;
-}
+const written = scratchModels();
 
 const IDS = [5, 17, 3, 22, 8, 17, 3, 9, 11];
 const EDITS: readonly Edit[] = [
