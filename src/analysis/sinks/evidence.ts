@@ -7,7 +7,7 @@ import {
   type TokenPos,
 } from '../../instrument/runner.ts';
 import { mean, median } from '../stats.ts';
-import { sinksByAttention, type AttentionSink } from './by-attention.ts';
+import { sinksByAttention } from './by-attention.ts';
 
 /** One head that parks attention on one token. Norms are L2; null where the graph holds no keys or values. */
 export interface SinkingHead extends HeadRef {
@@ -82,18 +82,18 @@ export function sinkingHeads(
       const sinks = sinksByAttention(received, { ...settings, causal: shape.causal[layer] });
       const values = headRow(summaries.valueNorm[layer], head, shape.heads[layer], tokens);
       const keys = headRow(summaries.keyNorm[layer], head, shape.heads[layer], tokens);
+      if (sinks.length === 0) continue;
       const positions = new Set(sinks.map((sink) => sink.position));
-      for (const sink of sinks) {
-        const entry = {
-          ...measured(sink),
-          ...{ layer, head, name: headName({ layer, head }) },
-          ...{
-            valueNorm: values?.[sink.position] ?? null,
-            valueNormOthers: medianOutside(values, positions),
-          },
-          ...{ keyNorm: keys?.[sink.position] ?? null, keyNormOthers: medianOutside(keys, positions) },
-        };
-        byPosition.set(sink.position, [...(byPosition.get(sink.position) ?? []), entry]);
+      const valueNormOthers = medianOutside(values, positions);
+      const keyNormOthers = medianOutside(keys, positions);
+      const name = headName({ layer, head });
+      for (const { position, ...measured } of sinks) {
+        const valueNorm = values?.[position] ?? null;
+        const keyNorm = keys?.[position] ?? null;
+        const norms = { valueNorm, valueNormOthers, keyNorm, keyNormOthers };
+        const heads = byPosition.get(position) ?? [];
+        heads.push({ ...measured, layer, head, name, ...norms });
+        byPosition.set(position, heads);
       }
     }
   }
@@ -179,18 +179,6 @@ function attentionEvidence(heads: readonly SinkingHead[], headCount: number): To
     perHead: heads,
   };
 }
-
-const measured = ({
-  received,
-  enrichment,
-  queries,
-  weak,
-}: AttentionSink): Omit<AttentionSink, 'position'> => ({
-  received,
-  enrichment,
-  queries,
-  weak,
-});
 
 /** One query head's row of a [heads × T] or, with shared keys and values, [kvHeads × T] array; null when it is empty. */
 export function headRow(

@@ -105,7 +105,9 @@ export class SinkTally {
       });
       for (const head of sinking.get(k) ?? []) {
         tally.prompts.add(prompt);
-        tally.sinking.set(head.name, [...(tally.sinking.get(head.name) ?? []), head]);
+        const known = tally.sinking.get(head.name);
+        if (known) known.push(head);
+        else tally.sinking.set(head.name, [head]);
       }
     });
   }
