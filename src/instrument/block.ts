@@ -113,7 +113,8 @@ export function instrumentBlock(context: BlockContext, inBlocks?: AttentionInBlo
   }
   for (const [key, value] of Object.entries(ofPattern ?? {}))
     taps[key] = captured(at(`captured_${key}`), value);
-  const finalZ = (body: GraphBuilder): string => canonical(body, block.z, types, z.value);
+  const finalZ = (body: GraphBuilder): string =>
+    atPositions(body, names, block.layer, canonical(body, block.z, types, z.value), 2);
   const { outputProjection: projection, residPre } = block;
   const groups: [Switch, Record<string, ((body: GraphBuilder) => string) | undefined>][] = [
     ['tap_qkv', { q: head(block.q), k: head(block.k), v: head(block.v) }],
@@ -121,7 +122,12 @@ export function instrumentBlock(context: BlockContext, inBlocks?: AttentionInBlo
     ['tap_result', { result: projection && ((body) => headResults(body, finalZ(body), projection, types)) }],
     [
       'tap_resid',
-      { resid_pre: residPre === undefined ? undefined : (body) => asFloat(body, residPre, types) },
+      {
+        resid_pre:
+          residPre === undefined
+            ? undefined
+            : (body) => atPositions(body, names, block.layer, asFloat(body, residPre, types), 1),
+      },
     ],
   ];
   if (block.kind === 'self') groups.push(['summaries', summariseStreams(context)]);
@@ -134,7 +140,7 @@ export function instrumentBlock(context: BlockContext, inBlocks?: AttentionInBlo
   const { before } = context;
   if (before) {
     const condition = isOn(on, names, before.layer, 'tap_resid');
-    for (const [key, value] of Object.entries(tapGroup(on, condition, lateValues(before, types))))
+    for (const [key, value] of Object.entries(tapGroup(on, condition, lateValues(names, before, types))))
       captured(names.layer(before.layer, `captured_${key}`), value);
   }
   g.ops('If', [at('block')], { then_branch: on, else_branch: off }, outputs);
@@ -147,16 +153,36 @@ export function instrumentBlock(context: BlockContext, inBlocks?: AttentionInBlo
 
 /** Captures late taps beside the model: for the last block, and where the next block does not come after them. */
 export function captureLate(g: GraphBuilder, names: Names, late: LateTaps, types: ValueTypes): void {
-  const values = tapGroup(g, isOn(g, names, late.layer, 'tap_resid'), lateValues(late, types), (key) =>
+  const values = tapGroup(g, isOn(g, names, late.layer, 'tap_resid'), lateValues(names, late, types), (key) =>
     names.layer(late.layer, `captured_${key}`),
   );
   for (const value of Object.values(values)) g.output(value, 'float32');
 }
 
-const lateValues = (late: LateTaps, types: ValueTypes): Record<string, (body: GraphBuilder) => string> =>
+const lateValues = (
+  names: Names,
+  { layer, values }: LateTaps,
+  types: ValueTypes,
+): Record<string, (body: GraphBuilder) => string> =>
   Object.fromEntries(
-    Object.entries(late.values).map(([key, value]) => [key, (body) => asFloat(body, value, types)]),
+    Object.entries(values).map(([key, value]) => [
+      key,
+      (body) => atPositions(body, names, layer, asFloat(body, value, types), 1),
+    ]),
   );
+
+/** A value at the positions that are asked for, along its axis of positions; the whole of it when all are. */
+function atPositions(body: GraphBuilder, names: Names, layer: number, value: string, axis: number): string {
+  const chosen = body.unique('at_positions');
+  gated(
+    body,
+    isOn(body, names, layer, 'tap_positions'),
+    [chosen],
+    (deep) => [deep.op('Gather', [value, names.global('captured_positions')], { axis })],
+    () => [value],
+  );
+  return chosen;
+}
 
 function defined<T>(record: Readonly<Record<string, T | undefined>>): Record<string, T> {
   return Object.fromEntries(

@@ -50,6 +50,7 @@ export function instrument(
   const renamed = new Map<string, string>();
   const taps: Readonly<Record<string, string>>[] = [];
   builder.input(names.global('switches'), 'bool', ['switches']);
+  builder.input(names.global('captured_positions'), 'int64', ['tapped_positions']);
   builder.input(names.global('causal'), 'int64', ['layers']);
   builder.input(names.global('inverse_counts'), 'float32', [2, 'batch', 'tokens']);
   builder.input(names.global('valid'), 'float32', ['batch', 'tokens']);

@@ -22,7 +22,7 @@ export class Names {
 /**
  * What can be turned on in one layer; what is off is not computed. `switches` holds them for all layers, [layers × SWITCHES.length].
  * `edit_pattern` stands for any of the four edits after it; with `tap_heads`, pattern and scores are those of the heads that
- * the layer's `heads` names.
+ * the layer's `heads` names; with `tap_positions`, z, result and residual streams are those of the global `captured_positions`.
  */
 export const SWITCHES = [
   'edit_pattern',
@@ -35,6 +35,7 @@ export const SWITCHES = [
   'tap_scores',
   'tap_heads',
   'tap_thumbnail',
+  'tap_positions',
   'tap_qkv',
   'tap_z',
   'tap_result',

@@ -86,6 +86,9 @@ interface Plan {
   readonly request: RunRequest;
 }
 
+/** Sites that are captured at the request's `positions`. */
+const AT_POSITIONS: ReadonlySet<Site> = new Set(['z', 'result', 'resid_pre', 'resid_mid', 'resid_post']);
+
 function planOf(engine: Engine, request: RunRequest): Plan {
   const taps = new Map<Site, Set<LayerIndex>>();
   const heads = new Map<LayerIndex, readonly HeadIndex[] | undefined>();
@@ -136,7 +139,8 @@ function checkHeads(
 /** Bytes a row takes at its peak: captured sites, the largest intermediate tensors, logits. */
 function bytesPerRow(engine: Engine, plan: Plan, length: number): number {
   const { blocks } = engine.anatomy;
-  const logits = plan.request.logits === 'all' || !engine.instrumented.logitRows ? length : 1;
+  const shown = plan.request.positions?.length ?? length;
+  const logits = !engine.instrumented.logitRows ? length : plan.request.logits === 'all' ? shown : 1;
   const { queryBlocks } = engine.instrumented;
   let numbers = 3 * logits * engine.shape.vocab + (queryBlocks ? 0 : length * length * 3);
   for (const block of blocks) {
@@ -150,8 +154,10 @@ function bytesPerRow(engine: Engine, plan: Plan, length: number): number {
         site === 'pattern' || site === 'scores'
           ? 2 * square
           : site === 'result'
-            ? 2 * block.heads * length * block.dModel
-            : 2 * wide;
+            ? 2 * block.heads * shown * block.dModel
+            : AT_POSITIONS.has(site)
+              ? (2 * wide * shown) / length
+              : 2 * wide;
     }
   }
   const widest = Math.max(...blocks.map((block) => block.heads));
@@ -234,6 +240,12 @@ function checkRows(engine: Engine, request: RunRequest): void {
         'bad-token',
         `${where} has the token id ${wrong}, but ids go from 0 to ${engine.shape.vocab - 1}.`,
       );
+    const beyond = request.positions?.find((at) => !(Number.isInteger(at) && at >= 0 && at < row.ids.length));
+    if (beyond !== undefined)
+      throw new HeadscopeError(
+        'no-position',
+        `There is no position ${beyond} in ${where.toLowerCase()}, which has ${row.ids.length} tokens.`,
+      );
   });
 }
 
@@ -241,7 +253,7 @@ function checkRows(engine: Engine, request: RunRequest): void {
 const ON: Tensor = { type: 'bool', dims: [], data: Uint8Array.of(1) };
 const OFF: Tensor = { type: 'bool', dims: [], data: Uint8Array.of(0) };
 const NO_FEATURES: Tensor = { type: 'float32', dims: [1, 1, 3], data: new Float32Array(3) };
-const NO_HEADS: Tensor = { type: 'int64', dims: [1], data: BigInt64Array.of(0n) };
+const NOTHING_CHOSEN: Tensor = { type: 'int64', dims: [1], data: BigInt64Array.of(0n) };
 const NO_POOL: Tensor = { type: 'float32', dims: [1, 1, 1], data: new Float32Array(1) };
 
 /** Feeds for every input of the instrumented graph. */
@@ -252,7 +264,7 @@ async function buildFeeds(engine: Engine, plan: Plan, batch: Batch): Promise<Rec
     ? { ...engine.given, [embedding.input]: await embedding.of(batch, engine.given ?? {}) }
     : engine.given;
   const summaries = plan.request.summaries === true;
-  const cells = plan.request.thumbnails;
+  const { thumbnails: cells, positions } = plan.request;
   const edits = editFeeds(anatomy.blocks, names, batch, engine.shape.keys);
   const feeds: Record<string, Tensor> = { ...modelFeeds(anatomy, batch, given), ...edits.feeds };
   const switches = new Uint8Array(anatomy.blocks.length * SWITCHES.length);
@@ -265,13 +277,17 @@ async function buildFeeds(engine: Engine, plan: Plan, batch: Batch): Promise<Rec
     if (heads) on.add('tap_heads');
     feeds[names.layer(block.layer, 'heads')] = heads
       ? { type: 'int64', dims: [heads.length], data: BigInt64Array.from(heads, BigInt) }
-      : NO_HEADS;
+      : NOTHING_CHOSEN;
+    if (positions) on.add('tap_positions');
     if (cells !== undefined) on.add('tap_thumbnail');
     feeds[names.layer(block.layer, 'block')] = on.size > 0 || residBefore ? ON : OFF;
     residBefore = on.has('tap_resid');
     for (const name of on) switches[switchIndex(block.layer, name)] = 1;
   }
   feeds[names.global('switches')] = { type: 'bool', dims: [switches.length], data: switches };
+  feeds[names.global('captured_positions')] = positions
+    ? { type: 'int64', dims: [positions.length], data: BigInt64Array.from(positions, BigInt) }
+    : NOTHING_CHOSEN;
   Object.assign(feeds, countFeeds(engine, batch));
   feeds[names.global('valid')] = perToken(batch, () => 1);
   feeds[names.global('sinkable')] = perToken(batch, (_, k) => (k >= 1 ? 1 : 0));
@@ -311,14 +327,16 @@ function countFeeds(engine: Engine, batch: Batch): Record<string, Tensor> {
   };
 }
 
-/** Positions whose logits are worked out, [batch, n, 1]: all of them, or each row's last. */
+/** Positions whose logits are worked out, [batch, n, 1]: all of them, those that are asked for, or each row's last. */
 function logitRows(plan: Plan, batch: Batch): Tensor {
   const rows = batch.rows.length;
   const all = plan.request.logits === 'all';
+  const { positions } = plan.request;
+  const count = positions?.length ?? batch.width;
   const data = all
-    ? BigInt64Array.from({ length: rows * batch.width }, (_, i) => BigInt(i % batch.width))
+    ? BigInt64Array.from({ length: rows * count }, (_, i) => BigInt(positions?.[i % count] ?? i % count))
     : BigInt64Array.from(batch.lengths, (length) => BigInt(length - 1));
-  return { type: 'int64', dims: [rows, all ? batch.width : 1, 1], data };
+  return { type: 'int64', dims: [rows, all ? count : 1, 1], data };
 }
 
 /** Names of the outputs to copy out for a batch. */
@@ -511,7 +529,8 @@ function readRow(
   for (const [site, layers] of plan.taps) {
     for (const layer of layers) {
       const cross = anatomy.blocks[layer].kind === 'cross' ? CROSS_AXES[site] : undefined;
-      const axes = cross ?? SITE_AXES[site];
+      const chosen = request.positions && AT_POSITIONS.has(site);
+      const axes = chosen ? SITE_AXES[site].map(() => 'all' as const) : (cross ?? SITE_AXES[site]);
       captured.set(`${site}/${layer}`, cropRow(outputs[instrumented.taps[layer][site]], slot, length, axes));
     }
   }
@@ -576,12 +595,23 @@ function readRow(
     if (kind === 'last' && instrumented.lastLogits)
       return cropRow(all[instrumented.lastLogits], at, tokens, ['all']).data;
     const logits = all[anatomy.unembedding!.logits];
+    const chosen = kind === 'all' && instrumented.logitRows !== undefined ? r.positions : undefined;
     const every = cropRow({ ...logits, type: 'float32', data: toFloat32(logits) }, at, tokens, [
-      'tokens',
+      chosen ? 'all' : 'tokens',
       'all',
     ]).data;
-    return kind === 'all' || instrumented.logitRows ? every : every.slice((tokens - 1) * e.shape.vocab);
+    if (chosen) return every;
+    const { vocab } = e.shape;
+    if (kind === 'all') return r.positions ? rowsOf(every, vocab, r.positions) : every;
+    return instrumented.logitRows ? every : every.slice((tokens - 1) * vocab);
   }
+}
+
+/** Some rows of [·, width]. */
+function rowsOf(data: Float32Array, width: number, rows: readonly number[]): Float32Array {
+  const out = new Float32Array(rows.length * width);
+  rows.forEach((row, i) => out.set(data.subarray(row * width, (row + 1) * width), i * width));
+  return out;
 }
 
 /** A tensor's numbers as float32; models of half precision give their logits in their own type. @throws HeadscopeError `not-supported` */

@@ -18,7 +18,8 @@ export const headName = ({ layer, head }: HeadRef): string => `L${layer}H${head}
 
 /**
  * A place in the model whose value can be captured. Shapes as returned for one prompt of T tokens; in cross-attention, k, v and the last axis of scores
- * and pattern have as many entries as there are source positions.
+ * and pattern have as many entries as there are source positions. Where a request names `positions`, z, result and the residual streams have as
+ * many entries in the place of T.
  */
 export type Site =
   | 'q' // [heads, T, headDim], after rotary positions
@@ -93,6 +94,8 @@ export interface RunRequest {
     readonly layers?: readonly LayerIndex[];
     readonly heads?: readonly HeadIndex[];
   }[];
+  /** Positions that z, result, the residual streams and logits of 'all' are captured at, in this order for every row; all when absent. */
+  readonly positions?: readonly TokenPos[];
   /** A side of small squares to shrink every pattern of self-attention to, on the device. */
   readonly thumbnails?: number;
   /** Logits of the last token (default), of every token, or none. */
@@ -127,7 +130,7 @@ export interface HeadSummaries {
 export interface RowResult {
   readonly index: number;
   readonly ids: readonly number[];
-  /** [vocab] with 'last', [T × vocab] with 'all', empty with 'none'. */
+  /** [vocab] with 'last', [T × vocab] with 'all' (or as many as `positions` name), empty with 'none'. */
   readonly logits: Float32Array;
   /** @throws HeadscopeError `not-captured` when the request did not ask for it */
   tap(site: Site, layer: LayerIndex): FloatTensor;
@@ -169,7 +172,7 @@ export interface Runner {
   readonly shape: ModelShape;
   /**
    * Runs every row and hands each result to `onRow` once; a result's arrays belong to the receiver.
-   * @throws HeadscopeError `cancelled`, `no-effect` (an edit changed nothing), `too-long`, `not-a-number`, `run-failed`
+   * @throws HeadscopeError `cancelled`, `no-effect` (an edit changed nothing), `too-long`, `no-position`, `not-a-number`, `run-failed`
    */
   run(request: RunRequest, onRow: (result: RowResult) => void, options?: RunOptions): Promise<void>;
   /**
