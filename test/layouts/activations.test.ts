@@ -7,7 +7,7 @@ import type { GraphBuilder } from '../../src/onnx/build.ts';
 import { readGolden } from '../helpers/golden.ts';
 import { openFolder } from '../helpers/models.ts';
 import { maxAbs } from '../helpers/numbers.ts';
-import { FormatRows, roundedUp } from './formats.ts';
+import { figure, FormatRows } from './formats.ts';
 import { writeParts } from './gpt-layouts.ts';
 import { geluTanh, linearAdd, store, type GptParts } from './gpt-parts.ts';
 import { gptWeights } from './weights.ts';
@@ -105,6 +105,6 @@ describe('activations as one operator', async () => {
       for (let l = 0; l < 4; l++)
         error = Math.max(error, maxAbs(got.row.tap(site, l).data, wanted.row.tap(site, l).data));
     expect(error).toBeLessThan(1e-4);
-    table.add(operator, name, roundedUp(error));
+    table.add(operator, name, figure(error));
   });
 });

@@ -17,7 +17,7 @@ import { predict } from '../../src/workbench/predict.ts';
 import { inRepository } from '../helpers/models.ts';
 import { Errors, maxAbs } from '../helpers/numbers.ts';
 import { wrongFacts } from './anatomy-facts.ts';
-import { FormatRows, roundedUp } from './formats.ts';
+import { figure, FormatRows } from './formats.ts';
 import { readGoldenSample, scoresError, valuesError } from './golden-sample.ts';
 
 /*
@@ -65,7 +65,7 @@ describe.each(['t5-pair', 'bart-pair'])('%s', (name) => {
       expect(own.add('logits', error)).toBeLessThan(TOLERANCE);
       expect(row.tap('pattern', 1).dims).toEqual([4, row.ids.length, sourceIds.length]);
     }
-    table.add(name, `both sides, ${sitesOf(anatomy.blocks[1]).join(' ')}`, roundedUp(own.worst));
+    table.add(name, `both sides, ${sitesOf(anatomy.blocks[1]).join(' ')}`, figure(own.worst));
     await workbench.close();
   });
 
@@ -170,7 +170,7 @@ describe('a decoder with and without a cache in one file', () => {
     table.add(
       't5-pair, its decoder with and without a cache in one file',
       'both sides',
-      roundedUp(differences.worst),
+      figure(differences.worst),
     );
     await workbench.close();
   });

@@ -7,7 +7,7 @@ import { nodeDevice } from '../../src/runtime/node-cpu.ts';
 import { inRepository, inspectFolder, openFolder } from '../helpers/models.ts';
 import { Errors } from '../helpers/numbers.ts';
 import { wrongFacts } from './anatomy-facts.ts';
-import { FormatRows, roundedUp } from './formats.ts';
+import { figure, FormatRows } from './formats.ts';
 import { readGoldenSample, scoresError, valuesError, type GoldenSample } from './golden-sample.ts';
 import { captureRaw } from './raw.ts';
 
@@ -148,7 +148,7 @@ describe.each(readdirSync(SAMPLES))('%s', (name) => {
     const missing = unrecognised.map(({ what, why }) => `${what}: ${why}`);
     const found = `${blocks.length} blocks (${kinds.join(' and ')}), ${sites.join(' ')}`;
     worst.set(name, error);
-    rows.add(name, found, roundedUp(error), missing.join('; '));
+    rows.add(name, found, figure(error), missing.join('; '));
     await opened.closeAll();
   });
 });
@@ -169,11 +169,7 @@ describe('a sliding window', () => {
 
 afterAll(() => {
   for (const [what, samples] of Object.entries(TRAITS))
-    traits.add(
-      what,
-      samples.join(', '),
-      roundedUp(Math.max(...samples.map((name) => worst.get(name) ?? NaN))),
-    );
+    traits.add(what, samples.join(', '), figure(Math.max(...samples.map((name) => worst.get(name) ?? NaN))));
   traits.check();
   console.log(`exported samples, max abs: ${errors.text}`);
   rows.check();

@@ -6,7 +6,7 @@ import { runAll } from '../../src/instrument/runner.ts';
 import { readGolden } from '../helpers/golden.ts';
 import { openFolder } from '../helpers/models.ts';
 import { Errors, maxAbs } from '../helpers/numbers.ts';
-import { FormatRows, roundedUp } from './formats.ts';
+import { figure, FormatRows } from './formats.ts';
 import { writeParts } from './gpt-layouts.ts';
 import { gptWeights } from './weights.ts';
 
@@ -43,7 +43,7 @@ describe('operator sets', () => {
       close('pattern', row.tap('pattern', l).data, `p0.l${l}.attn`);
       close('result', row.tap('result', l).data, `p0.l${l}.head_out`);
     }
-    rows.add(String(opset), 'everything', roundedUp(own.worst));
+    rows.add(String(opset), 'everything', figure(own.worst));
     await opened.closeAll();
   });
 });

@@ -11,7 +11,7 @@ import { writeModel } from '../../src/onnx/write.ts';
 import { readGolden } from '../helpers/golden.ts';
 import { inRepository, openFolder, type Opened } from '../helpers/models.ts';
 import { Errors, maxAbs } from '../helpers/numbers.ts';
-import { FormatRows, roundedUp } from './formats.ts';
+import { figure, FormatRows } from './formats.ts';
 import { GPT_LAYOUTS, writeGpt } from './gpt-layouts.ts';
 import { gptWeights } from './weights.ts';
 
@@ -101,7 +101,7 @@ describe('a softmax written in its parts', () => {
       );
     }
     expect(errors.add('logits', maxAbs(row.logits, golden.tensor('p0.logits').data))).toBeLessThan(1e-4);
-    rows.add(name, 'everything', roundedUp(own.worst));
+    rows.add(name, 'everything', figure(own.worst));
     await model.closeAll();
   });
 
@@ -126,7 +126,7 @@ describe('a softmax written in its parts', () => {
       const error = errors.add('pattern + 1', maxAbs(row.tap('pattern', l).data, wanted));
       expect(own.add('pattern', error)).toBeLessThan(1e-5);
     }
-    rows.add(name, 'everything; rows sum to less than 1', roundedUp(own.worst));
+    rows.add(name, 'everything; rows sum to less than 1', figure(own.worst));
     await model.closeAll();
   });
 });

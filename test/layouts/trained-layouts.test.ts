@@ -6,7 +6,7 @@ import { runAll, type Edit } from '../../src/instrument/runner.ts';
 import { readGolden } from '../helpers/golden.ts';
 import { checkpointFolder, openFolder } from '../helpers/models.ts';
 import { Errors, maxAbs } from '../helpers/numbers.ts';
-import { FormatRows, roundedUp } from './formats.ts';
+import { figure, FormatRows } from './formats.ts';
 import { GPT_LAYOUTS, writeGpt } from './gpt-layouts.ts';
 import { LLAMA_LAYOUTS, writeLlama } from './llama-layouts.ts';
 import { gptWeights, llamaWeights } from './weights.ts';
@@ -115,7 +115,7 @@ describe.each(FAMILIES)('$checkpoint', ({ checkpoint, layouts, kvHeads, facts, w
       expect(changes[0]).toBeGreaterThan(1e-3);
       close('edited logits', logits, edited[index]);
     }
-    table.add(checkpoint, name, 'everything', roundedUp(own.worst));
+    table.add(checkpoint, name, 'everything', figure(own.worst));
     await opened.closeAll();
   });
 });
