@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { attributeLogits } from '../../src/analysis/lens/attribution.ts';
 import type { RowResult, Runner, Site } from '../../src/instrument/runner.ts';
 import type { FloatTensor } from '../../src/runtime/device.ts';
+import { atPositions } from '../helpers/at-positions.ts';
 import { Golden, goldenRunner } from '../sinks/golden-runner.ts';
 import { frozenLogit, toyUnembedding, type FinalNorm } from './toy-unembedding.ts';
 
@@ -70,7 +71,11 @@ function withMid(runner: Runner, factor: number): Runner {
     shape: { ...shape, sites: shape.sites.map((sites) => [...sites, 'resid_mid' as const]) },
     run: (asked, onRow, options) => {
       const onMid = (row: RowResult): void =>
-        onRow({ ...row, tap: (site, layer) => (site === 'resid_mid' ? mid(layer) : row.tap(site, layer)) });
+        onRow({
+          ...row,
+          tap: (site, layer) =>
+            site === 'resid_mid' ? atPositions(mid(layer), site, asked) : row.tap(site, layer),
+        });
       return runner.run(asked, onMid, options);
     },
   };

@@ -8,6 +8,7 @@ import type {
   Site,
 } from '../../src/instrument/runner.ts';
 import type { FloatTensor } from '../../src/runtime/device.ts';
+import { atPositions } from '../helpers/at-positions.ts';
 
 interface GoldenIndex {
   prompts: { text: string; tokens: number[] }[];
@@ -110,7 +111,10 @@ export function goldenRunner(golden: Golden, changes: Changes = {}): Runner & { 
         tap: (site, layer) => {
           const tap = request.taps?.find((one) => one.site === site && (one.layers?.includes(layer) ?? true));
           if (!tap) throw new Error(`${site} of layer ${layer} was not asked for`);
-          return site.startsWith('resid') ? residual(prompt, site, layer) : golden.site(prompt, site, layer);
+          const whole = site.startsWith('resid')
+            ? residual(prompt, site, layer)
+            : golden.site(prompt, site, layer);
+          return atPositions(whole, site, request);
         },
         summaries: () => {
           if (!request.summaries) throw new Error('summaries were not asked for');

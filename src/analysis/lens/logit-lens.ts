@@ -6,6 +6,7 @@ import {
   type Runner,
   type TokenPos,
 } from '../../instrument/runner.ts';
+import { CAPTURE_BYTES, layerChunks } from '../profile/layer-chunks.ts';
 import { klDivergence, logSumExp, rankOf, topTokens, type TokenScore } from './distribution.ts';
 import { unembedEach } from './unembedding.ts';
 
@@ -40,35 +41,49 @@ export interface LogitLens {
 
 /**
  * Logit lens (nostalgebraist 2020): the model's own final norm and unembedding applied to the residual stream that enters each
- * block, and to the final one. Logits are made a few rows at a time, so memory does not grow with vocabulary × layers × positions.
+ * block, and to the final one. Streams are captured at some positions a run and logits made a few rows at a time, so memory grows neither
+ * with layers × positions nor with vocabulary × layers × positions.
+ * @param options.captureBytes what the streams of one run may take, `CAPTURE_BYTES` when absent
  * @throws HeadscopeError `bad-setting`, `not-available`, and what `Runner.run` throws
  */
 export async function logitLens(
   runner: Runner,
   request: LensRequest,
-  options: RunOptions = {},
+  { captureBytes = CAPTURE_BYTES, ...options }: RunOptions & { readonly captureBytes?: number } = {},
 ): Promise<LogitLens> {
   const { shape } = runner;
-  const { ids, answers = [], top = 10 } = request;
-  const last = ids.length - 1;
-  const positions = request.positions ?? [last];
+  const positions = request.positions ?? [request.ids.length - 1];
   check(runner, request, positions);
+  const found: LogitLens[] = [];
+  const groups = layerChunks(positions, () => 4 * (shape.layers + 1) * shape.dModel, captureBytes);
+  for (const [i, group] of groups.entries()) {
+    const onProgress = (): void => options.onProgress?.(i + 1, groups.length);
+    found.push(await readAt(runner, { ...request, positions: group }, { ...options, onProgress }));
+  }
+  return {
+    readings: found.flatMap(({ readings }) => readings),
+    error: found.find(({ error }) => error !== null)?.error ?? null,
+  };
+}
+
+/** The lens at positions whose streams fit into memory together. */
+async function readAt(
+  runner: Runner,
+  { ids, positions, answers = [], top = 10 }: LensRequest & { readonly positions: readonly TokenPos[] },
+  options: RunOptions,
+): Promise<LogitLens> {
+  const { shape } = runner;
   const streams = shape.layers + 1;
   const vectors = new Float32Array(positions.length * streams * shape.dModel);
   const taps = [{ site: 'resid_pre' as const }, { site: 'resid_post' as const, layers: [shape.layers - 1] }];
-  const [row] = await runAll(runner, { rows: [{ ids }], taps, logits: 'last' }, options);
-  positions.forEach((position, p) => {
-    for (let s = 0; s < streams; s++) {
-      // The final stream comes first, since the others are compared with it.
-      const layer = s === 0 ? shape.layers : s - 1;
-      const { data } =
-        layer === shape.layers ? row.tap('resid_post', layer - 1) : row.tap('resid_pre', layer);
-      vectors.set(
-        data.subarray(position * shape.dModel, (position + 1) * shape.dModel),
-        (p * streams + s) * shape.dModel,
-      );
-    }
-  });
+  const [row] = await runAll(runner, { rows: [{ ids }], taps, positions, logits: 'last' }, options);
+  for (let s = 0; s < streams; s++) {
+    // The final stream comes first, since the others are compared with it.
+    const layer = s === 0 ? shape.layers : s - 1;
+    const { data } = layer === shape.layers ? row.tap('resid_post', layer - 1) : row.tap('resid_pre', layer);
+    for (let p = 0; p < positions.length; p++)
+      vectors.set(data.subarray(p * shape.dModel, (p + 1) * shape.dModel), (p * streams + s) * shape.dModel);
+  }
 
   const readings: LensReading[] = [];
   let final = new Float32Array(0);
@@ -82,7 +97,7 @@ export async function logitLens(
       const position = positions[Math.floor(index / streams)];
       if (s === 0) {
         final = logits.slice();
-        if (position === last) error = logprobDistance(logits, row.logits);
+        if (position === ids.length - 1) error = logprobDistance(logits, row.logits);
       }
       const reading: LensReading = {
         layer: s === 0 ? shape.layers : s - 1,

@@ -8,7 +8,6 @@ import {
   type RunOptions,
   type Runner,
   type Site,
-  type TokenPos,
 } from '../../instrument/runner.ts';
 import { layerChunks } from '../profile/layer-chunks.ts';
 
@@ -34,7 +33,7 @@ export interface ResidualParts {
 
 /**
  * Takes the residual stream at the last position apart: embedding, every head's result, each block's attention bias and MLP.
- * Blocks without a visible resid_mid give no `attention-bias`; it is then in `rest`.
+ * Blocks without a visible resid_mid give no `attention-bias`; it is then in `rest`. Two positions are captured, however long the prompt is.
  * @throws HeadscopeError `not-available` when the graph shows no results or residual stream, and what `Runner.run` throws
  */
 export async function residualParts(
@@ -44,16 +43,21 @@ export async function residualParts(
 ): Promise<ResidualParts> {
   const { shape } = runner;
   needSites(shape, ['result', 'resid_pre', 'resid_post']);
-  const last = ids.length - 1;
+  // The first position only tells whether a block's bias is one.
+  const positions = ids.length > 1 ? [0, ids.length - 1] : [0];
+  const last = positions.length - 1;
   const parts: ResidualPart[] = [];
   const bent: LayerIndex[] = [];
   let final = new Float32Array(shape.dModel);
   let logits = new Float32Array(0);
   const layers = Array.from({ length: shape.layers }, (_, layer) => layer);
-  const chunks = layerChunks(layers, (layer) => 4 * ids.length * shape.dModel * (shape.heads[layer] + 3));
+  const chunks = layerChunks(
+    layers,
+    (layer) => 4 * positions.length * shape.dModel * (shape.heads[layer] + 3),
+  );
   for (const [i, chunk] of chunks.entries()) {
     const onProgress = (done: number): void => options.onProgress?.(i + done, chunks.length);
-    const request = { rows: [{ ids }], taps: taps(shape, chunk), logits: 'last' } as const;
+    const request = { rows: [{ ids }], taps: taps(shape, chunk), positions, logits: 'last' } as const;
     const [row] = await runAll(runner, request, { ...options, onProgress });
     if (i === 0)
       parts.push({
@@ -94,40 +98,38 @@ function taps(
 
 const minus = (a: Float32Array, b: Float32Array): Float32Array => a.map((x, d) => x - b[d]);
 
+/** @param place among the positions that were captured */
 function residual(
   row: RowResult,
   site: 'resid_pre' | 'resid_mid' | 'resid_post',
   layer: LayerIndex,
-  position: TokenPos,
+  place: number,
   shape: ModelShape,
 ): Float32Array<ArrayBuffer> {
-  return row.tap(site, layer).data.slice(position * shape.dModel, (position + 1) * shape.dModel);
+  return row.tap(site, layer).data.slice(place * shape.dModel, (place + 1) * shape.dModel);
 }
 
-function resultAt(
-  row: RowResult,
-  { layer, head }: HeadRef,
-  position: TokenPos,
-  shape: ModelShape,
-): Float32Array {
-  const from = (head * row.ids.length + position) * shape.dModel;
-  return row.tap('result', layer).data.slice(from, from + shape.dModel);
+function resultAt(row: RowResult, { layer, head }: HeadRef, place: number, shape: ModelShape): Float32Array {
+  const { data, dims } = row.tap('result', layer);
+  const from = (head * dims[1] + place) * shape.dModel;
+  return data.slice(from, from + shape.dModel);
 }
 
 /** Whether resid_mid − resid_pre − Σ results is the same at the first and last position, as a bias is. */
 function sameBiasEverywhere(row: RowResult, layer: LayerIndex, shape: ModelShape): boolean {
-  const biasAt = (position: TokenPos): Float32Array => {
+  const biasAt = (place: number): Float32Array => {
     const bias = minus(
-      residual(row, 'resid_mid', layer, position, shape),
-      residual(row, 'resid_pre', layer, position, shape),
+      residual(row, 'resid_mid', layer, place, shape),
+      residual(row, 'resid_pre', layer, place, shape),
     );
     for (let head = 0; head < shape.heads[layer]; head++)
-      resultAt(row, { layer, head }, position, shape).forEach((x, d) => (bias[d] -= x));
+      resultAt(row, { layer, head }, place, shape).forEach((x, d) => (bias[d] -= x));
     return bias;
   };
   const first = biasAt(0);
-  const last = biasAt(row.ids.length - 1);
-  const size = row.tap('resid_mid', layer).data.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+  const mid = row.tap('resid_mid', layer);
+  const last = biasAt(mid.dims[0] - 1);
+  const size = mid.data.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
   return first.every((x, d) => Math.abs(x - last[d]) <= 1e-3 * size);
 }
 
