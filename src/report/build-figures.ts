@@ -18,7 +18,7 @@ import {
   type Tokens,
 } from './figure-schema.ts';
 import { extent, shortestFloat32 } from './numbers.ts';
-import { reducePanel } from './reduce.ts';
+import { reducePanel, type Size } from './reduce.ts';
 import { checked } from './read.ts';
 import { badNumber } from './schema-parts.ts';
 
@@ -137,8 +137,11 @@ export function tokens(spec: TokensSpec): Tokens {
   });
 }
 
-export type ThumbnailsSpec = Spec<Thumbnails, 'values' | 'scale' | 'reduced'> & {
-  /** Panels by row, then column, each [panel.rows × panel.columns]; null where a panel is missing. */
+export type ThumbnailsSpec = Spec<Thumbnails, 'values' | 'scale'> & {
+  /**
+   * Panels by row, then column, each [panel.rows × panel.columns]; null where a panel is missing. Panels that were reduced before they came
+   * here say so by `reduced`.
+   */
   readonly panels: readonly (Values | null)[];
   readonly scale: ScaleSpec;
   /** Panels with more rows or columns than this are reduced to at most so many; 32 unless told. */
@@ -173,7 +176,7 @@ export function thumbnails(spec: ThumbnailsSpec): Thumbnails {
   const values: (number | null)[] = [];
   for (const one of panels) {
     const cells = one
-      ? reducePanel(list(one), panel, { rows, columns }, reduceBy)
+      ? reduceList(one, panel, { rows, columns }, reduceBy)
       : Array<null>(rows * columns).fill(null);
     for (const cell of cells) values.push(cell);
   }
@@ -185,7 +188,7 @@ export function thumbnails(spec: ThumbnailsSpec): Thumbnails {
     ...rest,
     panel: { ...panel, rows, columns },
     values,
-    ...(reduced && { reduced }),
+    ...(reduced && { reduced: { ...reduced, ...spec.reduced } }),
     scale: scale(spec.scale, values),
   };
   return figure(ThumbnailsSchema, 'thumbnails', fields);
@@ -208,6 +211,12 @@ function list(values: Values): (number | null)[] {
   if (values instanceof Float32Array)
     return Array.from(values, (value) => (Number.isFinite(value) ? shortestFloat32(value) : value));
   return Array.from(values);
+}
+
+/** A panel of float32 is reduced before its numbers are written out: there are fewer of them then. */
+function reduceList(values: Values, from: Size, to: Size, by: 'max' | 'mean'): (number | null)[] {
+  const cells = reducePanel(values, from, to, by);
+  return values instanceof Float32Array ? list(Float32Array.from(cells as number[])) : cells;
 }
 
 function interval({ low, high }: SeriesSpec): { low?: (number | null)[]; high?: (number | null)[] } {

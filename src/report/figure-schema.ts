@@ -24,6 +24,9 @@ const ValueAxisSchema = v.object({ ...quantity, domain: v.optional(domain), log:
 /** From numbers to colours. A diverging scale has its neutral colour in the middle of the domain. */
 const ColourScaleSchema = v.object({ ...quantity, map: v.picklist(['sequential', 'diverging']), domain });
 
+/** How the cells came from a larger array; absent when they are the array itself. */
+const ReducedSchema = v.object({ by: v.picklist(['max', 'mean']), rows: index, columns: index });
+
 /** What every figure has. */
 const common = {
   id: fileId,
@@ -43,6 +46,7 @@ export const HeatmapSchema = v.pipe(
     columns: CategoryAxisSchema,
     /** [rows × columns], null where there is no value. */
     values: numbers,
+    reduced: v.optional(ReducedSchema),
     scale: ColourScaleSchema,
     showValues: v.boolean(),
     /** Outlined cells and what the outline means. */
@@ -168,8 +172,7 @@ export const ThumbnailsSchema = v.pipe(
     panel: v.object({ rowLabel: v.string(), columnLabel: v.string(), rows: index, columns: index }),
     /** [rows × columns × panel.rows × panel.columns]; all null where a panel is missing. */
     values: numbers,
-    /** How the cells came from larger arrays; absent when they are the arrays themselves. */
-    reduced: v.optional(v.object({ by: v.picklist(['max', 'mean']), rows: index, columns: index })),
+    reduced: v.optional(ReducedSchema),
     scale: ColourScaleSchema,
   }),
   v.rawCheck(({ dataset, addIssue }) => report(dataset, addIssue, check.thumbnails)),

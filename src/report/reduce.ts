@@ -1,20 +1,29 @@
-interface Size {
+export interface Size {
   readonly rows: number;
   readonly columns: number;
 }
+
+/** Where block `i` of `parts` blocks begins among `all` rows or columns. */
+const start = (i: number, all: number, parts: number): number => Math.floor((i * all) / parts);
+
+/** What the blocks of an axis are called: the positions that they cover, "16–23". */
+export const blockNames = (all: number, parts: number): string[] =>
+  Array.from({ length: parts }, (_, i) => {
+    const [first, last] = [start(i, all, parts), start(i + 1, all, parts) - 1];
+    return first === last ? String(first) : `${first}–${last}`;
+  });
 
 /**
  * Reduces a row-major panel to fewer rows and columns: cell (r, c) is the largest or mean value of its block, null where the block holds
  * none. Blocks cover the panel without overlap and differ by at most one row or column in size.
  */
 export function reducePanel(
-  values: readonly (number | null)[],
+  values: ArrayLike<number | null>,
   from: Size,
   to: Size,
   by: 'max' | 'mean',
 ): (number | null)[] {
   const out: (number | null)[] = [];
-  const start = (i: number, all: number, parts: number): number => Math.floor((i * all) / parts);
   for (let r = 0; r < to.rows; r++) {
     for (let c = 0; c < to.columns; c++) {
       let largest = -Infinity;

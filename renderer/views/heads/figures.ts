@@ -1,25 +1,21 @@
 import { headName } from '../../../src/instrument/runner.ts';
-import { heatmap, withoutFuture } from '../../../src/report/build-figures.ts';
 import type { Figure } from '../../../src/report/figure-schema.ts';
 import type { HeadValues } from '../../../src/workbench/engine/commands/heads.ts';
 import { headGrid } from '../../../src/workbench/report/head-grid.ts';
+import { patternFigure } from '../../../src/workbench/report/pattern-figure.ts';
 import type { LoadedSide } from './comparison.ts';
 import type { Metric } from './metrics.ts';
 
 /** A pattern as a figure of the report. @throws HeadscopeError `bad-figure` */
-export function patternFigure({ side, pattern }: LoadedSide, causal: boolean): Figure {
-  const names = side.tokens.map(({ text }) => text);
-  const keyNames = side.keyTokens?.map(({ text }) => text) ?? names;
-  const square = causal && pattern.queries === pattern.keys;
-  return heatmap({
+export function patternFigureOf({ side, pattern }: LoadedSide, causal: boolean): Figure {
+  const queries = side.tokens.map(({ text }) => text);
+  return patternFigure({
     id: `pattern-${headName(side.head).toLowerCase()}${side.edited ? '-edited' : ''}`,
     title: `Pattern of ${side.title}`,
-    caption: 'Each row is a query and sums to 1; the columns are the keys it attends to.',
-    rows: { label: 'Query', names, tokens: true },
-    columns: { label: 'Key', names: keyNames, tokens: true },
-    values: square ? withoutFuture(pattern.values, pattern.queries) : pattern.values,
-    scale: { label: 'Attention', domain: [0, 1] },
-    showValues: false,
+    queries,
+    keys: side.keyTokens?.map(({ text }) => text) ?? queries,
+    values: pattern.values,
+    causal,
   });
 }
 

@@ -51,7 +51,7 @@ export async function report(target: string, options: ReportOptions): Promise<vo
     let bar = output.progress('report');
     const { document, arrays } = await buildReport(
       workbench,
-      { tasks, prompts, seed: options.seed, notes: problems },
+      { tasks, prompts, seed: options.seed, notes: problems, arrays: true },
       {
         onStep(title) {
           bar.end();

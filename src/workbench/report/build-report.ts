@@ -11,6 +11,7 @@ import { VERSION } from '../version.ts';
 import type { Workbench } from '../workbench.ts';
 import { calibrationSection } from './sections-calibration.ts';
 import { circuitSection } from './sections-circuit.ts';
+import { arraysRemark, reportArrays } from './report-arrays.ts';
 import { modelSection } from './sections-model.ts';
 import { overviewSection } from './sections-overview.ts';
 import { profileSection } from './sections-profile.ts';
@@ -22,6 +23,8 @@ export interface ReportSettings {
   readonly prompts: readonly ResolvedPrompt[];
   readonly seed: number;
   readonly notes: readonly string[];
+  /** True to make the arrays that go beside the report. */
+  readonly arrays?: boolean;
 }
 
 export interface ReportProgress extends RunOptions {
@@ -49,7 +52,7 @@ function samplePrompt(workbench: Workbench): ResolvedPrompt {
 
 /**
  * Runs every analysis that the model and the prompts allow, and puts the results into one document.
- * @returns the document, and the arrays of the overview's prompt under TransformerLens names
+ * @returns the document, and the arrays of the overview's prompt where they are wanted
  */
 export async function buildReport(
   workbench: Workbench,
@@ -67,7 +70,12 @@ export async function buildReport(
   const first = prompts[0] ?? samplePrompt(workbench);
   const sections: Section[] = [
     modelSection(workbench),
-    await overviewSection(workbench, first, step('one prompt, every head')),
+    await overviewSection(
+      workbench,
+      first,
+      settings.arrays ? arraysRemark(runner.shape, first.ids.length) : undefined,
+      step('one prompt, every head'),
+    ),
   ];
   const self = checkpoint.anatomy.blocks.every((block) => block.kind === 'self');
   if (self) {
@@ -141,41 +149,5 @@ export async function buildReport(
       ? sections.map((one, i) => (i === 0 ? { ...one, warnings: [...one.warnings, ...notes] } : one))
       : sections,
   });
-  return { document, arrays: await overviewArrays(workbench, first, step('arrays')) };
-}
-
-/** Tokens whose patterns go beside the report; `headscope capture` writes longer ones. */
-const ARRAY_TOKENS = 256;
-
-/** Patterns and z of one prompt's beginning, so that a notebook can start from the report's numbers. */
-async function overviewArrays(
-  workbench: Workbench,
-  prompt: ResolvedPrompt,
-  options: RunOptions,
-): Promise<Record<string, NpyArray>> {
-  const { runner } = workbench.opened;
-  const { shape } = runner;
-  const ids = prompt.ids.slice(0, ARRAY_TOKENS);
-  const arrays: Record<string, NpyArray> = { tokens: { data: Int32Array.from(ids), dims: [1, ids.length] } };
-  await runner.run(
-    { rows: [{ ids }], taps: [{ site: 'pattern' }, { site: 'z' }], logits: 'none' },
-    (row) => {
-      for (let layer = 0; layer < shape.layers; layer++) {
-        const pattern = row.tap('pattern', layer);
-        arrays[`blocks.${layer}.attn.hook_pattern`] = { data: pattern.data, dims: [1, ...pattern.dims] };
-        const z = row.tap('z', layer);
-        const [heads, tokens, width] = z.dims;
-        const swapped = new Float32Array(z.data.length);
-        for (let h = 0; h < heads; h++)
-          for (let t = 0; t < tokens; t++)
-            swapped.set(
-              z.data.subarray((h * tokens + t) * width, (h * tokens + t + 1) * width),
-              (t * heads + h) * width,
-            );
-        arrays[`blocks.${layer}.attn.hook_z`] = { data: swapped, dims: [1, tokens, heads, width] };
-      }
-    },
-    options,
-  );
-  return arrays;
+  return { document, arrays: settings.arrays ? await reportArrays(runner, first.ids, step('arrays')) : {} };
 }

@@ -1,30 +1,26 @@
 import { logitLens } from '../../analysis/lens/logit-lens.ts';
 import { attributeLogits } from '../../analysis/lens/attribution.ts';
 import { headName, runAll, type RunOptions } from '../../instrument/runner.ts';
-import {
-  bars,
-  heatmap,
-  lines,
-  section,
-  table,
-  thumbnails,
-  type Figure,
-  type Section,
-  type Table,
-} from '../../report/index.ts';
+import { bars, lines, section, table, type Figure, type Section, type Table } from '../../report/index.ts';
 import { showTokens } from '../../text/prompt.ts';
 import type { ResolvedPrompt } from '../../text/resolve.ts';
 import { topTokens } from '../../analysis/lens/distribution.ts';
 import type { Workbench } from '../workbench.ts';
-import { headAxes, headGrid } from './head-grid.ts';
+import { headGrid } from './head-grid.ts';
+import { patternFigure } from './pattern-figure.ts';
+import { patternThumbnails } from './pattern-thumbnails.ts';
 
 /** Prompts longer than this are shown in the overview by their beginning only: a page is no place for 4,096 × 4,096 cells. */
 const MAX_SHOWN = 256;
 
-/** One prompt: predictions, every head's pattern, what each layer would answer, and which head argues for the answer. */
+/**
+ * One prompt: predictions, every head's pattern, what each layer would answer, and which head argues for the answer.
+ * @param arrays what to know about the arrays beside the report
+ */
 export async function overviewSection(
   workbench: Workbench,
   prompt: ResolvedPrompt,
+  arrays: string | undefined,
   options: RunOptions,
 ): Promise<Section> {
   const { runner } = workbench.opened;
@@ -35,31 +31,13 @@ export async function overviewSection(
   const hasLogits = shape.vocab > 0;
   const [row] = await runAll(
     runner,
-    { rows: [{ ids }], taps: [{ site: 'pattern' }], summaries: true, logits: hasLogits ? 'last' : 'none' },
+    { rows: [{ ids }], summaries: true, logits: hasLogits ? 'last' : 'none' },
     options,
   );
   const summaries = row.summaries();
   const context = { prompt: text };
   const figures: Figure[] = [
-    thumbnails({
-      id: 'patterns',
-      title: 'Attention patterns of every head',
-      caption:
-        'One small picture per head: rows are queries from top to bottom, columns are the keys they attend to. A diagonal line is a head that looks a fixed distance back; a bright column is a token that collects attention.',
-      ...headAxes(shape),
-      panel: { rowLabel: 'query', columnLabel: 'key', rows: ids.length, columns: ids.length },
-      panels: shape.heads.flatMap((heads, layer) => {
-        const { data, dims } = row.tap('pattern', layer);
-        const square = dims[1] * dims[2];
-        return Array.from({ length: Math.max(...shape.heads) }, (_, head) =>
-          head < heads && square === ids.length ** 2
-            ? data.subarray(head * square, (head + 1) * square)
-            : null,
-        );
-      }),
-      scale: { label: 'Attention', domain: [0, 1] },
-      context,
-    }),
+    await patternThumbnails(runner, { ids }, context, options),
     headGrid(shape, {
       id: 'entropy',
       title: 'Entropy of the attention rows',
@@ -85,27 +63,27 @@ export async function overviewSection(
       context,
     }),
   ];
-  const best = strongest(shape.heads, (layer, head) => summaries.entropy[layer][head]);
+  const best = strongest(shape.heads, (layer, head) =>
+    shape.keys?.[layer] === undefined ? summaries.entropy[layer][head] : undefined,
+  );
   if (best) {
-    const { data, dims } = row.tap('pattern', best.layer);
-    const square = dims[1] * dims[2];
+    const taps = [{ site: 'pattern' as const, layers: [best.layer], heads: [best.head] }];
+    const [one] = await runAll(runner, { rows: [{ ids }], taps, logits: 'none' }, options);
     figures.push(
-      heatmap({
+      patternFigure({
         id: 'pattern',
         title: `Pattern of ${headName(best)}, the most selective head here`,
-        caption: 'Each row is a query and sums to 1; the columns are the keys it attends to.',
-        rows: { label: 'Query', names: texts, tokens: true },
-        columns: { label: 'Key', names: texts, tokens: true },
-        values: data.slice(best.head * square, (best.head + 1) * square),
-        scale: { label: 'Attention', domain: [0, 1] },
-        showValues: false,
+        queries: texts,
+        keys: texts,
+        values: one.tap('pattern', best.layer).data,
+        causal: shape.causal[best.layer],
         context,
       }),
     );
   }
   const tables: Table[] = [];
   const warnings: string[] = [];
-  let summary = `The prompt has ${prompt.ids.length} tokens.${prompt.ids.length > ids.length ? ` The first ${ids.length} are shown.` : ''}`;
+  let summary = `The prompt has ${prompt.ids.length} tokens.${prompt.ids.length > ids.length ? ` The first ${ids.length} are shown.` : ''}${arrays ? ` ${arrays}` : ''}`;
   if (hasLogits) {
     const top = topTokens(row.logits, 10);
     const name = (id: number): string => workbench.tokenizer.token(id);
