@@ -7,7 +7,8 @@ import { floatOf, inputsOf, intOf, type Rule, type RuleContext } from './rule.ts
 /**
  * com.microsoft.GroupQueryAttention
  * (https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GroupQueryAttention) for a whole prompt without
- * a cache, or with one that grows by concatenation: separate or packed inputs, rotary positions, a local window, soft-cap, sinks and an additive bias.
+ * a cache, or with one that grows by concatenation: separate or packed inputs, norms of queries and keys, rotary positions, a local window,
+ * soft-cap, sinks and an additive bias.
  * Padding on the right needs no mask, since later tokens are not seen; `seqlens_k` is not looked at.
  */
 export const groupQueryAttention: Rule = {
@@ -23,7 +24,7 @@ export const groupQueryAttention: Rule = {
     const type = query === undefined ? undefined : known.get(query)?.type;
     const split = headsOf(node, context, heads, kvHeads);
     if (!split || type === undefined) return 'the shape of its queries could not be worked out';
-    const turned = withRotary(node, g, split, pastKey);
+    const turned = withRotary(node, g, withNorms(node, g, split), pastKey);
     const z = attend(g, {
       q: turned.q,
       k: joinPast(g, pastKey, turned.k, node.outputs[1]),
@@ -50,10 +51,11 @@ export const groupQueryAttention: Rule = {
 const SHOWN: readonly Stage[] = ['product', 'seen', 'pattern'];
 
 function unsupported(node: Node): string | undefined {
-  if (node.inputs[14] || node.inputs[15])
-    return 'it norms queries and keys itself, which ONNX Runtime has for GPUs alone';
+  if (!node.inputs[14] !== !node.inputs[15])
+    return 'it norms only queries or only keys, which ONNX Runtime does not allow';
   if (
-    node.inputs.slice(12).some(Boolean) ||
+    node.inputs[12] ||
+    node.inputs[13] ||
     (node.attributes.get('k_quant_type')?.string ?? 'NONE') !== 'NONE'
   )
     return 'it keeps its cache in few bits';
@@ -94,6 +96,16 @@ function headsOf(node: Node, { g, known }: RuleContext, heads: number, kvHeads: 
       count,
     );
   return { q: part(0, heads), k: part(heads, kvHeads), v: part(heads + kvHeads, kvHeads), width };
+}
+
+/** Queries and keys divided by their root mean square, head by head, before they are turned; ONNX Runtime does so on GPUs alone. */
+function withNorms(node: Node, g: GraphBuilder, heads: Heads): Heads {
+  const [queryNorm, keyNorm] = [node.inputs[14], node.inputs[15]];
+  if (!queryNorm || !keyNorm) return heads;
+  const epsilon = { float: floatOf(node, 'qk_norm_epsilon', 1e-6) };
+  const norm = (value: string, scale: string): string =>
+    g.op('SimplifiedLayerNormalization', [value, scale], { axis: -1, epsilon });
+  return { ...heads, q: norm(heads.q, queryNorm), k: norm(heads.k, keyNorm) };
 }
 
 /** Queries and keys turned by their positions; a cache holds keys that are turned already. */

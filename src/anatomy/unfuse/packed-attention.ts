@@ -18,7 +18,7 @@ interface Projected {
 
 const SHARED_BUFFER = 'it shares one buffer between cached and new keys';
 const OWN_ROTARY =
-  'it adds rotary positions itself, which ONNX Runtime has for CUDA alone; export with RotaryEmbedding and MultiHeadAttention';
+  'it adds rotary positions itself, which ONNX Runtime has for CUDA alone (its CPU refuses them, its WebGPU leaves them out); export with RotaryEmbedding and MultiHeadAttention';
 
 /**
  * com.microsoft.Attention: the projection to queries, keys and values and the attention in one
