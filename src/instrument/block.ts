@@ -7,7 +7,7 @@ import { allQueries, declarePatternInputs, editPattern } from './edit-pattern.ts
 import type { Names, Switch } from './names.ts';
 import { currentPattern, patternTaps, tapGroup } from './pattern-taps.ts';
 import type { AttentionInBlocks } from './query-blocks/attention.ts';
-import { summarisePattern, summariseStreams, thumbnail } from './summaries.ts';
+import { summariseCross, summarisePattern, summariseStreams, thumbnail } from './summaries.ts';
 import { asFloat, canonical, elementType, gated, give, isOn, noChange, nothing, restore } from './values.ts';
 import type { ValueTypes } from './values.ts';
 
@@ -108,7 +108,7 @@ export function instrumentBlock(context: BlockContext, inBlocks?: AttentionInBlo
       pattern: current,
       scores: (body) => canonical(body, block.scores, types),
       thumbnail: (body) => thumbnail(body, names, current(body), names.global('pool')),
-      summaries: summarisePattern(context, current),
+      summaries: (block.kind === 'cross' ? summariseCross : summarisePattern)(context, current),
     });
   }
   for (const [key, value] of Object.entries(ofPattern ?? {}))

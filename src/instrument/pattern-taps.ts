@@ -82,7 +82,7 @@ export function patternTaps(
     ['tap_scores', { scores: ofHeads(scores) }],
   ];
   if (block.kind === 'self' && thumbnail) groups.push(['tap_thumbnail', { thumbnail }]);
-  if (block.kind === 'self' && summaries) groups.push(['summaries', summaries]);
+  if (summaries) groups.push(['summaries', summaries]);
   return Object.assign(
     {},
     ...groups.map(([name, group]) => tapGroup(body, isOn(body, names, block.layer, name), group)),

@@ -35,7 +35,7 @@ const SITE_SWITCH: Readonly<Record<Site, Switch>> = {
   resid_mid: 'tap_resid',
   resid_post: 'tap_resid',
 };
-const SUMMARIES = ['received', 'entropy', 'means', 'value_norm', 'key_norm', 'max_normalised'];
+const SUMMARIES = ['received', 'entropy', 'means', 'first', 'value_norm', 'key_norm', 'max_normalised'];
 
 /** A model whose taps and edits can be used: an instrumented graph in a session. */
 export interface Engine {
@@ -649,7 +649,9 @@ function readSummaries(
     entropy: layers.map((layer) => get('entropy', layer, ['all', 'all'])),
     previous: column(0),
     distance: column(1),
-    first: column(2),
+    first: column(2).map((values, layer) =>
+      taps[layer].first ? get('first', layer, ['all', 'all']) : values,
+    ),
     valueNorm: layers.map((layer) => get('value_norm', layer, ['all', 'tokens'])),
     keyNorm: layers.map((layer) => get('key_norm', layer, ['all', 'tokens'])),
     maxNormalised: [

@@ -106,7 +106,10 @@ export interface RunRequest {
   readonly allowNoEffect?: boolean;
 }
 
-/** Reductions of one prompt of T tokens, computed on the device; the arrays are row-major. */
+/**
+ * Reductions of one prompt of T tokens, computed on the device; the arrays are row-major. Of cross-attention there are `entropy` and `first`
+ * alone; the others are empty.
+ */
 export interface HeadSummaries {
   /** Mean attention that key k receives over the queries that may see it, a[k] of methods.md. [layers][heads × T] */
   readonly received: readonly Float32Array[];
@@ -116,7 +119,7 @@ export interface HeadSummaries {
   readonly previous: readonly Float32Array[];
   /** Mean Σ_k A[q,k]·|q−k|. [layers][heads] */
   readonly distance: readonly Float32Array[];
-  /** Mean A[q, 0] over q ≥ 1. [layers][heads] */
+  /** Mean A[q, 0] over q ≥ 1; in cross-attention over all q, and 0 is the source's first position. [layers][heads] */
   readonly first: readonly Float32Array[];
   /** L2 norm of each value vector. [layers][heads × T] */
   readonly valueNorm: readonly Float32Array[];

@@ -32,6 +32,25 @@ export function summarisePattern(
   };
 }
 
+/** What is well defined where keys are no positions of the prompt: how widely a query looks, and its share on the source's first position. */
+export function summariseCross({ names }: BlockContext, pattern: (body: GraphBuilder) => string): Parts {
+  const valid = names.global('valid');
+  return {
+    entropy: (body) => meanEntropy(body, names, entropySums(body, pattern(body), valid)),
+    first: (body) => body.op('Div', [firstSums(body, pattern(body), valid), queryCount(body, names)]),
+  };
+}
+
+/** Σ over queries of A[q, 0], [batch, head, 1]. @param weights of each query, [batch, query] */
+export function firstSums(body: GraphBuilder, pattern: string, weights: string): string {
+  const first = body.op('Gather', [pattern, body.int(0)], { axis: 3 });
+  return body.op('MatMul', [first, body.axes('Unsqueeze', weights, [2])]);
+}
+
+/** Number of real queries, [batch, 1, 1]. */
+export const queryCount = (body: GraphBuilder, names: Names): string =>
+  body.axes('Unsqueeze', body.reduce('ReduceSum', names.global('valid'), [1]), [2]);
+
 /**
  * Σ over queries of Σ_k p·ln p, [batch, head, 1]; 1e-30 keeps 0·log 0 at 0.
  * @param weights of each query, [batch, query]
@@ -44,8 +63,7 @@ export function entropySums(body: GraphBuilder, pattern: string, weights: string
 
 /** Mean entropy over real queries in bits from what `entropySums` gives, [batch, head, 1]. */
 export function meanEntropy(body: GraphBuilder, names: Names, sums: string): string {
-  const count = body.axes('Unsqueeze', body.reduce('ReduceSum', names.global('valid'), [1]), [2]);
-  return body.op('Div', [sums, body.op('Mul', [count, body.float(-Math.LN2)])]);
+  return body.op('Div', [sums, body.op('Mul', [queryCount(body, names), body.float(-Math.LN2)])]);
 }
 
 /** Reductions of a block that need no pattern. */

@@ -69,6 +69,38 @@ describe.each(['t5-pair', 'bart-pair'])('%s', (name) => {
     await workbench.close();
   });
 
+  it('cross-attention has an entropy and a share on the source’s first position, and nothing else', async () => {
+    const workbench = await openWorkbench(folderOf(name), device, { source });
+    const rows = sample.prompts.map((ids) => ({ ids }));
+    for (const row of await runAll(workbench.opened.runner, { rows, logits: 'none', summaries: true })) {
+      const summaries = row.summaries();
+      for (const layer of [1, 3]) {
+        const { data, dims } = sample.tensor(`p${row.index}.pattern.${layer}`)!;
+        const [heads, queries, keys] = dims;
+        const mean = (head: number, of: (row: Float32Array) => number): number =>
+          Array.from({ length: queries }, (_, query) => (head * queries + query) * keys).reduce(
+            (sum, start) => sum + of(data.subarray(start, start + keys)) / queries,
+            0,
+          );
+        const perHead = (of: (row: Float32Array) => number): number[] =>
+          Array.from({ length: heads }, (_, head) => mean(head, of));
+        const bits = (row: Float32Array): number => -row.reduce((sum, p) => sum + (p && p * Math.log2(p)), 0);
+        expect(summaries.entropy[layer]).toHaveLength(4);
+        expect(maxAbs(summaries.entropy[layer], perHead(bits))).toBeLessThan(TOLERANCE);
+        expect(
+          maxAbs(
+            summaries.first[layer],
+            perHead(([first]) => first),
+          ),
+        ).toBeLessThan(TOLERANCE);
+        for (const none of ['received', 'previous', 'distance', 'valueNorm'] as const)
+          expect(summaries[none][layer], none).toHaveLength(0);
+      }
+      for (const layer of [0, 2]) expect(summaries.received[layer]).toHaveLength(4 * row.ids.length);
+    }
+    await workbench.close();
+  });
+
   it('cross-attention is edited with its own keys', async () => {
     const workbench = await openWorkbench(folderOf(name), device, { source });
     const { runner } = workbench.opened;

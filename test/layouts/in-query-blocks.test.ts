@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { GivenInputs } from '../../src/instrument/given.ts';
 import { runAll, type Edit, type RowResult } from '../../src/instrument/runner.ts';
 import { inRepository, openFolder } from '../helpers/models.ts';
 import { maxAbs } from '../helpers/numbers.ts';
@@ -19,10 +20,15 @@ const EDITS: readonly Edit[] = [
   { kind: 'mask', layer: 1, head: 1, allowed: Uint8Array.from({ length: 81 }, (_, i) => (i % 3 ? 1 : 0)) },
 ];
 
-async function answers(folder: string, queryRows?: number) {
-  const opened = await openFolder(folder, undefined, undefined, { queryRows });
+interface Given {
+  readonly given?: GivenInputs;
+  readonly edits?: readonly Edit[];
+}
+
+async function answers(folder: string, { given, edits = EDITS }: Given, queryRows?: number) {
+  const opened = await openFolder(folder, undefined, given, { queryRows });
   try {
-    const rows = [{ ids: IDS, edits: EDITS }, { ids: IDS.slice(0, 6) }];
+    const rows = [{ ids: IDS, edits }, { ids: IDS.slice(0, 6) }];
     const taps = [{ site: 'pattern' as const }, { site: 'scores' as const }, { site: 'z' as const }];
     const request = { rows, taps, logits: 'all', summaries: true, allowNoEffect: true } as const;
     return { results: await runAll(opened.runner, request), layers: opened.queryBlocks() };
@@ -47,9 +53,9 @@ function numbers(row: RowResult, layers: number): Record<string, ArrayLike<numbe
   return all;
 }
 
-async function expectSame(folder: string, stays?: string): Promise<void> {
-  const whole = await answers(folder);
-  const blocks = await answers(folder, ROWS);
+async function expectSame(folder: string, stays?: string, given: Given = {}): Promise<void> {
+  const whole = await answers(folder, given);
+  const blocks = await answers(folder, given, ROWS);
   expect(blocks.layers).toEqual(blocks.layers!.map(() => (stays === undefined ? true : { why: stays })));
   whole.results.forEach((row, i) => {
     const wanted = numbers(row, blocks.layers!.length);
@@ -62,6 +68,16 @@ describe('attention in blocks of queries', () => {
   it.each(['bloom', 'gemma2-nofold', 'gpt-oss', 'mistral', 'neox', 'opt-post', 'qwen3'])('%s', (name) =>
     expectSame(inRepository(`test/layouts/samples/${name}`)),
   );
+  it.each(['t5-pair', 'bart-pair'])('cross-attention of %s', (name) => {
+    const data = Float32Array.from({ length: 5 * 16 }, (_, i) => Math.sin(3 * i));
+    const given: GivenInputs = {
+      encoder_hidden_states: { type: 'float32', dims: [1, 5, 16], data },
+      ...(name === 't5-pair' && {
+        encoder_attention_mask: { type: 'int64', dims: [1, 5], data: new BigInt64Array(5).fill(1n) },
+      }),
+    };
+    return expectSame(inRepository(`test/layouts/pairs/${name}`), undefined, { given, edits: [] });
+  });
   it('one head of keys for queries that are joined with heads: stays whole, and says so', () =>
     expectSame(inRepository('test/layouts/samples/bigcode'), 'Reshape joins queries with something else'));
   it.each(Object.keys(GPT_LAYOUTS))('%s', async (name) => {

@@ -2,7 +2,7 @@ import type { GraphBuilder } from '../../onnx/build.ts';
 import type { Node } from '../../onnx/model.ts';
 import type { BlockContext } from '../block.ts';
 import { editPattern, inverseCount, overKeys, scaleAndMask, type Queries } from '../edit-pattern.ts';
-import { entropySums, meanEntropy, thumbnail } from '../summaries.ts';
+import { entropySums, firstSums, meanEntropy, queryCount, thumbnail } from '../summaries.ts';
 import { canonical, elementType, gated, isOn, nothing } from '../values.ts';
 import { currentPattern, patternTaps } from '../pattern-taps.ts';
 import type { QueryCore } from './core.ts';
@@ -63,6 +63,8 @@ export function attentionInBlocks(context: BlockContext, core: QueryCore): Atten
         body.axes('Unsqueeze', inverseCount(body, names, block.layer), [1]),
       ]),
     entropy: (body, value) => meanEntropy(body, names, body.reduce('ReduceSum', value, [0], false)),
+    first: (body, value) =>
+      body.op('Div', [body.reduce('ReduceSum', value, [0], false), queryCount(body, names)]),
   };
   const taps: Record<string, string> = {};
   keys.forEach((key, i) => {
@@ -172,15 +174,18 @@ function receivedByKeys(g: GraphBuilder, context: BlockContext, core: QueryCore)
 
 /** What a block of queries adds to each reduction of the pattern. */
 function partSums(
-  { names }: BlockContext,
+  { names, block }: BlockContext,
   pattern: (body: GraphBuilder) => string,
   rows: Rows,
 ): Record<string, (body: GraphBuilder) => string> {
   const valid = (body: GraphBuilder): string => weighted(body, names.global('valid'), rows);
+  const entropy = (body: GraphBuilder): string => entropySums(body, pattern(body), valid(body));
+  if (block.kind === 'cross')
+    return { entropy, first: (body) => firstSums(body, pattern(body), valid(body)) };
   return {
     received: (body) =>
       body.axes('Squeeze', body.op('MatMul', [overKeys(body, valid(body)), pattern(body)]), [2]),
-    entropy: (body) => entropySums(body, pattern(body), valid(body)),
+    entropy,
     means: (body) => {
       const positions = names.global('positions');
       const at = body.axes('Unsqueeze', body.op('Gather', [positions, rows.at], { axis: 0 }), [1]);
