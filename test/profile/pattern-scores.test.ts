@@ -13,7 +13,7 @@ import {
   shareOnFirst,
 } from '../../src/analysis/profile/pattern-scores.ts';
 import { roleOf } from '../../src/analysis/profile/role.ts';
-import { writeShare } from '../../src/analysis/profile/writes.ts';
+import { WriteTally } from '../../src/analysis/profile/writes.ts';
 import { Golden } from '../sinks/golden-runner.ts';
 
 interface Expected {
@@ -123,9 +123,19 @@ describe('what a head writes', () => {
     // Two positions, two dimensions: the constant part (5, 5) does not count.
     const result = [5 + 3, 5, 5 - 3, 5];
     const resid = [3, 4, 0, 5];
-    expect(writeShare(result, resid, 2)).toBeCloseTo(Math.sqrt(18 / 50), 12);
-    expect(writeShare([2, 7, 2, 7], resid, 2)).toBe(0);
-    expect(writeShare(result, [0, 0, 0, 0], 2)).toBe(0);
+    const share = (...blocks: [number[], number[]][]): number => {
+      const tally = new WriteTally(2);
+      for (const [written, stream] of blocks) tally.add(written, stream);
+      return tally.share();
+    };
+    expect(share([result, resid])).toBeCloseTo(Math.sqrt(18 / 50), 12);
+    expect(share([[2, 7, 2, 7], resid])).toBe(0);
+    expect(share([result, [0, 0, 0, 0]])).toBe(0);
+    const apart: [number[], number[]][] = [
+      [result.slice(0, 2), resid.slice(0, 2)],
+      [result.slice(2), resid.slice(2)],
+    ];
+    expect(share(...apart)).toBeCloseTo(Math.sqrt(18 / 50), 12);
   });
 });
 

@@ -1,11 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { percentile } from '../../src/analysis/profile/copying.ts';
-import { layerChunks } from '../../src/analysis/profile/layer-chunks.ts';
+import { CAPTURE_BYTES, layerChunks } from '../../src/analysis/profile/layer-chunks.ts';
+import { passGroups } from '../../src/analysis/profile/passes.ts';
 import { profileHeads, type HeadProfile } from '../../src/analysis/profile/profile.ts';
 import { repeatedSegments } from '../../src/analysis/profile/repeated-segments.ts';
 import { HeadscopeError } from '../../src/errors.ts';
-import type { Runner } from '../../src/instrument/runner.ts';
+import type { ModelShape, Runner } from '../../src/instrument/runner.ts';
 import { toyRunner } from './toy-runner.ts';
 
 const byName = (heads: readonly HeadProfile[]): Record<string, HeadProfile> =>
@@ -138,6 +139,71 @@ describe('head profiles', () => {
     const { signal } = { signal: AbortSignal.abort() };
     const run = profileHeads(toyRunner(), { bos: 0, segments: 1, length: 5 }, { signal });
     await expect(run).rejects.toMatchObject({ code: 'cancelled' });
+  });
+});
+
+describe('what does not fit into memory together', () => {
+  const shown = ({ heads }: { heads: readonly HeadProfile[] }): (number | null)[] =>
+    heads.flatMap((h) => [
+      ...[
+        h.induction,
+        h.inductionOffFirst,
+        h.previousToken,
+        h.duplicateToken,
+        h.entropy,
+        h.distance,
+        h.first,
+      ],
+      ...[h.effectiveRank, h.writes, h.copying, h.matching],
+    ]);
+
+  it.each([4000, 12_000, 25_000])(
+    'is profiled in passes of %i bytes, with the same result',
+    async (bytes) => {
+      const settings = { bos: 0, segments: 3, length: 12 };
+      const whole = await profileHeads(toyRunner(), settings);
+      const runner = toyRunner();
+      const seen: number[][] = [];
+      const apart = await profileHeads(runner, settings, {
+        captureBytes: bytes,
+        onProgress: (...at) => void seen.push(at),
+      });
+      expect(runner.requests.length).toBeGreaterThan(2);
+      expect(seen.at(-1)).toEqual([3 * runner.requests.length, 3 * runner.requests.length]);
+      expect(apart.heads.map(({ name, role, idle }) => [name, role, idle])).toEqual(
+        whole.heads.map(({ name, role, idle }) => [name, role, idle]),
+      );
+      const [a, b] = [shown(apart), shown(whole)];
+      expect(a).toHaveLength(44);
+      a.forEach((x, i) => (x === null ? expect(b[i]).toBeNull() : expect(x).toBeCloseTo(b[i]!, 10)));
+    },
+  );
+
+  it('takes each head and each position once, within the budget, for prompts of thousands of tokens', () => {
+    const tokens = 4001;
+    const wide = {
+      ...toyRunner().shape,
+      layers: 32,
+      heads: Array<number>(32).fill(32),
+      dModel: 4096,
+      sites: Array(32).fill(['pattern', 'scores', 'result', 'resid_pre'] as const),
+    } as ModelShape;
+    const layers = [...Array(32).keys()];
+    const groups = passGroups(wide, layers, tokens, 4 * 8 * 4 * wide.dModel);
+    expect(groups.flatMap((group) => group.layers)).toEqual(layers);
+    for (const { passes } of groups) {
+      expect(passes.flatMap(({ heads }) => heads!)).toEqual(layers); // as many heads as layers
+      expect(passes.flatMap(({ positions }) => positions!)).toEqual([...Array(tokens).keys()]);
+      for (const { heads, positions } of passes) {
+        const bytes = 4 * (heads!.length * 2 * tokens ** 2 + positions!.length * wide.dModel * 33);
+        expect(bytes).toBeLessThanOrEqual(1.01 * CAPTURE_BYTES);
+      }
+    }
+  });
+
+  it('is one pass of all layers for short prompts', () => {
+    const { shape } = toyRunner();
+    expect(passGroups(shape, [0, 1], 41, 100)).toEqual([{ layers: [0, 1], passes: [{}] }]);
   });
 });
 

@@ -1,5 +1,7 @@
 import type { ModelShape, RowResult, RunRequest, Runner, Site } from '../../src/instrument/runner.ts';
 import { seededRandom } from '../../src/random.ts';
+import type { FloatTensor } from '../../src/runtime/device.ts';
+import { atPositions } from '../helpers/at-positions.ts';
 import { toyUnembedding } from '../lens/toy-unembedding.ts';
 
 const WIDTH = 48;
@@ -35,44 +37,51 @@ export function toyRunner(sites: readonly Site[] = ['pattern', 'scores', 'result
     requests.push(request);
     request.rows.forEach(({ ids }, index) => {
       const tap: RowResult['tap'] = (site, layer) => {
-        const asked = request.taps?.some((one) => one.site === site && (one.layers?.includes(layer) ?? true));
+        const asked = request.taps?.find((one) => one.site === site && (one.layers?.includes(layer) ?? true));
         if (!asked) throw new Error(`${site} of layer ${layer} was not asked for`);
-        const tokens = ids.length;
-        const patterns = toyHeads
-          .slice(layer * HEADS, (layer + 1) * HEADS)
-          .map(({ sees }) => attend(sees, ids));
-        if (site === 'pattern')
-          return { dims: [HEADS, tokens, tokens], data: Float32Array.from(patterns.flatMap((p) => [...p])) };
-        if (site === 'scores') {
-          const data = patterns.flatMap((p, h) => [...p].map((a, i) => 4 * a + 0.1 * ((i * 7 + h) % 3)));
-          return { dims: [HEADS, tokens, tokens], data: Float32Array.from(data) };
-        }
-        if (site === 'resid_pre') {
-          const random = seededRandom(index + 1);
-          return {
-            dims: [tokens, WIDTH],
-            data: Float32Array.from({ length: tokens * WIDTH }, () => random.normal()),
-          };
-        }
-        const data = new Float32Array(HEADS * tokens * WIDTH);
-        patterns.forEach((pattern, h) => {
-          const { writes } = toyHeads[layer * HEADS + h];
-          for (let q = 0; q < tokens; q++) {
-            const key = pattern.subarray(q * tokens, (q + 1) * tokens).indexOf(1);
-            for (let d = 0; d < WIDTH; d++) {
-              // L0H0 writes the position it stands at, which has nothing to do with tokens.
-              const direction =
-                writes === 0 ? Math.sin(q * d + d) : writes * unembedding.weights[d * VOCAB + ids[key]];
-              data[(h * tokens + q) * WIDTH + d] = direction;
-            }
-          }
-        });
-        return { dims: [HEADS, tokens, WIDTH], data };
+        return atPositions(tapOf(site, layer, ids, index, asked.heads), site, request);
       };
       onRow({ index, ids, logits: new Float32Array(0), tap, changes: [] } as unknown as RowResult);
       options?.onProgress?.(index + 1, request.rows.length);
     });
     return Promise.resolve();
+  };
+  const tapOf = (
+    site: Site,
+    layer: number,
+    ids: readonly number[],
+    index: number,
+    heads: readonly number[] = [0, 1],
+  ): FloatTensor => {
+    const tokens = ids.length;
+    const patterns = toyHeads.slice(layer * HEADS, (layer + 1) * HEADS).map(({ sees }) => attend(sees, ids));
+    const dims = [heads.length, tokens, tokens];
+    if (site === 'pattern') return { dims, data: Float32Array.from(heads.flatMap((h) => [...patterns[h]])) };
+    if (site === 'scores') {
+      const data = heads.flatMap((h) => [...patterns[h]].map((a, i) => 4 * a + 0.1 * ((i * 7 + h) % 3)));
+      return { dims, data: Float32Array.from(data) };
+    }
+    if (site === 'resid_pre') {
+      const random = seededRandom(index + 1);
+      return {
+        dims: [tokens, WIDTH],
+        data: Float32Array.from({ length: tokens * WIDTH }, () => random.normal()),
+      };
+    }
+    const data = new Float32Array(HEADS * tokens * WIDTH);
+    patterns.forEach((pattern, h) => {
+      const { writes } = toyHeads[layer * HEADS + h];
+      for (let q = 0; q < tokens; q++) {
+        const key = pattern.subarray(q * tokens, (q + 1) * tokens).indexOf(1);
+        for (let d = 0; d < WIDTH; d++) {
+          // L0H0 writes the position it stands at, which has nothing to do with tokens.
+          const direction =
+            writes === 0 ? Math.sin(q * d + d) : writes * unembedding.weights[d * VOCAB + ids[key]];
+          data[(h * tokens + q) * WIDTH + d] = direction;
+        }
+      }
+    });
+    return { dims: [HEADS, tokens, WIDTH], data };
   };
   const outputWeights = (): never => {
     throw new Error('the toy has no weights');

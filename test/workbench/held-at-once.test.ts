@@ -4,6 +4,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { attributeLogits } from '../../src/analysis/lens/attribution.ts';
 import { logitLens } from '../../src/analysis/lens/logit-lens.ts';
+import { profileHeads } from '../../src/analysis/profile/profile.ts';
 import { nodeDevice } from '../../src/runtime/node-cpu.ts';
 import { writeGpt2 } from '../../tools/bench/gpt2-shape.ts';
 import { CountedDevice } from '../helpers/counted-device.ts';
@@ -53,4 +54,19 @@ it('the logit lens takes the positions that are read, a few a run', async () => 
     expect(one.klToFinal).toBeCloseTo(readings[i].klToFinal, 4);
   });
   expect(apart.error).toBeLessThan(1e-4);
+});
+
+it('a profile takes some heads’ patterns and some positions’ results a run', async () => {
+  const settings = { bos: null, segments: 1, length: TOKENS / 2, copyQueries: 3, layers: [1] };
+  const captureBytes = 2 ** 22; // two heads' patterns and scores
+  const whole = await profileHeads(model.runner, settings);
+  expect(counted.ofRun).toBeGreaterThan(4 * captureBytes);
+  counted.reset();
+  const apart = await profileHeads(model.runner, settings, { captureBytes });
+  expect(counted.ofRun).toBeLessThan(1.01 * captureBytes);
+  apart.heads.forEach((head, i) => {
+    for (const [name, value] of Object.entries(head))
+      if (typeof value === 'number') expect(value).toBeCloseTo(whole.heads[i][name as 'first'], 4);
+      else expect(value).toBe(whole.heads[i][name as 'role']);
+  });
 });

@@ -1,4 +1,4 @@
-import type { HeadRef, RowResult, Runner, TokenPos } from '../../instrument/runner.ts';
+import type { Runner } from '../../instrument/runner.ts';
 import { unembedFrozenEach } from '../lens/unembedding.ts';
 
 /**
@@ -20,34 +20,20 @@ export class CopyingTally {
 
   /**
    * Adds some query positions of one prompt for one head.
-   * @param row captured with `pattern` and `result` of the head's layer
-   * @param firstKey 1 to leave out position 0, when a special token stands there
+   * @param vectors what the head adds to the residual stream there, [queries, dModel]
+   * @param seen the token that each of them attends to most
    */
   async add(
     runner: Runner,
-    row: RowResult,
     index: number,
-    head: HeadRef,
-    queries: readonly TokenPos[],
-    firstKey: number,
+    vectors: Float32Array,
+    seen: readonly MostAttended[],
   ): Promise<void> {
-    const tokens = row.ids.length;
     const { dModel } = runner.shape;
-    const result = row.tap('result', head.layer).data;
-    const pattern = row.tap('pattern', head.layer).data;
-    const vectors = new Float32Array(queries.length * dModel);
-    queries.forEach((q, i) => {
-      const from = (head.head * tokens + q) * dModel;
-      vectors.set(result.subarray(from, from + dModel), i * dModel);
-    });
-    await unembedFrozenEach(runner, { dims: [queries.length, dModel], data: vectors }, null, (i, logits) => {
-      const attention = pattern.subarray(
-        (head.head * tokens + queries[i]) * tokens,
-        (head.head * tokens + queries[i] + 1) * tokens,
-      );
-      const [id, weight] = mostAttended(row.ids, attention, firstKey);
-      this.#sum[index] += weight * percentile(logits, id);
-      this.#weight[index] += weight;
+    await unembedFrozenEach(runner, { dims: [seen.length, dModel], data: vectors }, null, (i, logits) => {
+      const { id, attention } = seen[i];
+      this.#sum[index] += attention * percentile(logits, id);
+      this.#weight[index] += attention;
     });
   }
 
@@ -57,15 +43,25 @@ export class CopyingTally {
   }
 }
 
-/** The token with the most attention, its occurrences counted together. */
-function mostAttended(
+export interface MostAttended {
+  readonly id: number;
+  readonly attention: number;
+}
+
+/**
+ * The token with the most attention, its occurrences counted together.
+ * @param attention one query's row of a pattern
+ * @param firstKey 1 to leave out position 0, when a special token stands there
+ */
+export function mostAttended(
   ids: readonly number[],
   attention: Float32Array,
   firstKey: number,
-): [id: number, weight: number] {
+): MostAttended {
   const byToken = new Map<number, number>();
   for (let k = firstKey; k < ids.length; k++) byToken.set(ids[k], (byToken.get(ids[k]) ?? 0) + attention[k]);
-  return [...byToken].reduce((best, entry) => (entry[1] > best[1] ? entry : best));
+  const [id, most] = [...byToken].reduce((best, entry) => (entry[1] > best[1] ? entry : best));
+  return { id, attention: most };
 }
 
 /** Share of the other tokens with a smaller value, equal ones counted half. */

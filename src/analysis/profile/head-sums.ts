@@ -1,4 +1,3 @@
-import type { HeadRef, ModelShape, RowResult, Site } from '../../instrument/runner.ts';
 import { effectiveRank } from './effective-rank.ts';
 import { matchingScore } from './matching.ts';
 import {
@@ -10,7 +9,6 @@ import {
   rowEntropy,
   shareOnFirst,
 } from './pattern-scores.ts';
-import { writeShare } from './writes.ts';
 
 /** Effective rank costs T³ per head; longer prompts go without. */
 export const RANK_TOKENS = 128;
@@ -43,38 +41,30 @@ export const newSums = (): Sums => ({
 });
 
 /**
- * Adds one prompt `[bos] s s`, captured with the sites of `profile.ts`.
+ * Adds what one head's pattern on a prompt `[bos] s s` says.
+ * @param pattern [T, T]
+ * @param scores [T, T]; null where the graph does not show them
  * @param start where the first copy of s begins
  * @param length tokens of s
  */
 export function addScores(
   sums: Sums,
-  shape: ModelShape,
-  row: RowResult,
-  { layer, head }: HeadRef,
+  ids: readonly number[],
+  pattern: Float32Array,
+  scores: Float32Array | null,
   start: number,
   length: number,
 ): void {
-  const tokens = row.ids.length;
-  const matrix = (site: Site): Float32Array =>
-    row.tap(site, layer).data.subarray(head * tokens * tokens, (head + 1) * tokens * tokens);
-  const pattern = matrix('pattern');
+  const tokens = ids.length;
   sums.induction += inductionScore(pattern, tokens, start, length);
   sums.inductionOffFirst += inductionOffFirst(pattern, tokens, start, length);
   sums.previousToken += previousTokenScore(pattern, tokens);
-  sums.duplicateToken += duplicateTokenScore(pattern, row.ids) ?? 0;
+  sums.duplicateToken += duplicateTokenScore(pattern, ids) ?? 0;
   sums.entropy += rowEntropy(pattern, tokens);
   sums.distance += attentionDistance(pattern, tokens);
   sums.first += shareOnFirst(pattern, tokens);
   if (tokens > RANK_TOKENS) sums.effectiveRank = null;
   else if (sums.effectiveRank !== null) sums.effectiveRank += effectiveRank(pattern, tokens);
-  const { sites } = shape;
-  if (!sites[layer].includes('scores')) sums.matching = null;
-  else if (sums.matching !== null) sums.matching += matchingScore(matrix('scores'), tokens, start, length);
-  if (!sites[layer].includes('result') || !sites[layer].includes('resid_pre')) sums.writes = null;
-  else if (sums.writes !== null) {
-    const size = tokens * shape.dModel;
-    const result = row.tap('result', layer).data.subarray(head * size, (head + 1) * size);
-    sums.writes += writeShare(result, row.tap('resid_pre', layer).data, tokens);
-  }
+  if (scores === null) sums.matching = null;
+  else if (sums.matching !== null) sums.matching += matchingScore(scores, tokens, start, length);
 }

@@ -3,16 +3,14 @@ import {
   headName,
   type HeadRef,
   type LayerIndex,
-  type ModelShape,
-  type RowResult,
   type RunOptions,
   type Runner,
-  type Site,
 } from '../../instrument/runner.ts';
 import { seededRandom } from '../../random.ts';
 import { CopyingTally } from './copying.ts';
-import { addScores, newSums, RANK_TOKENS, type Sums } from './head-sums.ts';
-import { layerChunks } from './layer-chunks.ts';
+import { Gathered } from './gathered.ts';
+import { RANK_TOKENS, type Sums } from './head-sums.ts';
+import { passGroups, requestOf } from './passes.ts';
 import { repeatedSegments } from './repeated-segments.ts';
 import { roleOf, type Role } from './role.ts';
 import { IDLE_SHARE } from './writes.ts';
@@ -76,13 +74,15 @@ export interface Profile {
 }
 
 /**
- * Scores every head on `[bos] s s`, random segments s repeated twice, and averages over the prompts.
+ * Scores every head on `[bos] s s`, random segments s repeated twice, and averages over the prompts. Long prompts are run again for some heads
+ * and positions at a time.
+ * @param options.captureBytes what captures of one prompt may take, `CAPTURE_BYTES` when absent
  * @throws HeadscopeError `bad-setting`, `not-available` when the graph shows no pattern, `cancelled`, and what `Runner.run` throws
  */
 export async function profileHeads(
   runner: Runner,
   settings: ProfileSettings,
-  options: RunOptions = {},
+  { captureBytes, ...options }: RunOptions & { readonly captureBytes?: number } = {},
 ): Promise<Profile> {
   const { shape } = runner;
   const { segments = 8, length = 20, seed = 0, bos, special = [] } = settings;
@@ -106,32 +106,38 @@ export async function profileHeads(
   const random = seededRandom(seed);
   const queries = rows.map(() => random.sample(range(start + 1, tokens), copyQueries));
 
+  for (const layer of layers)
+    if (!shape.sites[layer].includes('pattern'))
+      throw new HeadscopeError(
+        'not-available',
+        `Head profiles need attention patterns, and the graph does not show them for layer ${layer}.`,
+        1,
+      );
   const profiles: HeadProfile[] = [];
   let copies = copyQueries > 0;
-  const chunks = layerChunks(layers, (layer) => bytesOf(shape, layer, tokens) * segments);
-  for (const [i, chunk] of chunks.entries()) {
-    const heads = chunk.flatMap((layer) => range(0, shape.heads[layer]).map((head) => ({ layer, head })));
-    const sums = heads.map(() => newSums());
-    const copying = new CopyingTally(heads.length);
-    const kept: RowResult[] = [];
-    const onRow = (row: RowResult): void => {
-      heads.forEach((head, h) => addScores(sums[h], shape, row, head, start, length));
-      if (copyQueries > 0) kept.push(row);
-    };
-    const onProgress = (done: number): void =>
-      options.onProgress?.(i * segments + done, chunks.length * segments);
-    await runner.run({ rows, taps: taps(shape, chunk), logits: 'none' }, onRow, {
-      ...options,
-      onProgress,
-    });
-    for (const row of kept) {
-      for (const [h, head] of heads.entries()) {
-        throwIfCancelled(options.signal);
-        if (copies && shape.sites[head.layer].includes('result'))
-          copies = await unlessNoLogits(copying.add(runner, row, h, head, queries[row.index], start));
-      }
+  const groups = passGroups(shape, layers, tokens, 4 * segments * copyQueries * shape.dModel, captureBytes);
+  const runs = groups.reduce((sum, { passes }) => sum + passes.length, 0);
+  let done = 0;
+  for (const { layers: together, passes } of groups) {
+    const gathered = new Gathered(shape, together, rows, queries, start, length);
+    for (const pass of passes) {
+      const request = { rows, ...requestOf(shape, together, pass), logits: 'none' } as const;
+      await runner.run(request, (row) => gathered.add(row, pass), {
+        ...options,
+        onProgress: (finished) => options.onProgress?.(done + finished, runs * segments),
+      });
+      done += segments;
     }
-    heads.forEach((head, h) => profiles.push(profileOf(head, sums[h], segments, copying.score(h))));
+    const copying = new CopyingTally(gathered.heads.length);
+    for (const [h, { layer }] of gathered.heads.entries())
+      for (const { vectors, seen } of gathered.copied(h)) {
+        throwIfCancelled(options.signal);
+        if (copies && shape.sites[layer].includes('result'))
+          copies = await unlessNoLogits(copying.add(runner, h, vectors, seen));
+      }
+    gathered.heads.forEach((head, h) =>
+      profiles.push(profileOf(head, gathered.sums[h], segments, copying.score(h))),
+    );
   }
   return {
     settings: { segments, length, seed, bos, copyQueries },
@@ -163,25 +169,6 @@ function profileOf(head: HeadRef, sums: Sums, prompts: number, copying: number |
     copying: idle ? null : copying,
   };
 }
-
-function taps(
-  shape: ModelShape,
-  layers: readonly LayerIndex[],
-): { site: Site; layers: readonly LayerIndex[] }[] {
-  const missing = layers.find((layer) => !shape.sites[layer].includes('pattern'));
-  if (missing !== undefined)
-    throw new HeadscopeError(
-      'not-available',
-      `Head profiles need attention patterns, and the graph does not show them for layer ${missing}.`,
-      1,
-    );
-  return (['pattern', 'scores', 'result', 'resid_pre'] as const)
-    .map((site) => ({ site, layers: layers.filter((layer) => shape.sites[layer].includes(site)) }))
-    .filter((tap) => tap.layers.length > 0);
-}
-
-const bytesOf = (shape: ModelShape, layer: LayerIndex, tokens: number): number =>
-  4 * tokens * (shape.heads[layer] * (2 * tokens + shape.dModel) + shape.dModel);
 
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
 
