@@ -1,3 +1,5 @@
+import type { Iteration } from './iteration.ts';
+
 /** What the rest of the program knows of ONNX Runtime: devices, sessions and plain tensors. */
 
 export type ElementType =
@@ -61,6 +63,8 @@ export interface RunnableModel {
   readonly onCpu?: readonly string[];
   /** Being loaded fast and small counts more than running fast: a few runs are wanted, or memory is short. */
   readonly brief?: boolean;
+  /** State that runs hand on: for each of its inputs, the output that takes its place in the next run. See `iterate`. */
+  readonly state?: Readonly<Record<string, string>>;
 }
 
 export type DeviceKind = 'cpu' | 'wasm' | 'webgpu';
@@ -75,6 +79,8 @@ export interface Session {
    * @throws HeadscopeError `run-failed`, `out-of-memory`
    */
   run(feeds: Readonly<Record<string, Tensor>>, fetches: readonly string[]): Promise<Record<string, Tensor>>;
+  /** Runs on a state that stays on the device; absent where it cannot, or the model has none. To be called by `iterate`. */
+  readonly iterate?: (start: Readonly<Record<string, Tensor>>) => Iteration;
   release(): Promise<void>;
 }
 

@@ -32,6 +32,9 @@ function mounted(
   });
 }
 
+const onDevice = (outputs: readonly string[]): Record<string, 'gpu-buffer'> =>
+  Object.fromEntries(outputs.map((name) => [name, 'gpu-buffer']));
+
 /** A session of onnxruntime-web. The weights' bytes are let go once the runtime holds them. */
 export async function createWebSession(
   ort: OrtWeb,
@@ -39,6 +42,7 @@ export async function createWebSession(
   provider: 'wasm' | { readonly name: 'webgpu'; readonly device: GPUDevice },
 ): Promise<Session> {
   const { onCpu = [], brief = false } = model;
+  const kept = provider === 'wasm' ? undefined : model.state;
   // an empty list of nodes ends in an exception inside the runtime
   const forced = onCpu.length > 0 ? { forceCpuNodeNames: onCpu } : {};
   const limit = provider === 'wasm' ? MAX_WEIGHT_BYTES : Infinity;
@@ -51,12 +55,14 @@ export async function createWebSession(
     const session = await ort.InferenceSession.create(model.graph, {
       executionProviders: [provider === 'wasm' ? provider : { ...provider, ...forced }],
       externalData,
+      ...(kept && { preferredOutputLocation: onDevice(Object.values(kept)) }),
       logSeverityLevel: 4,
       extra: { session: { ...roundingOptions(model.graph), ...once }, ...options },
     });
     return wrapSession(
       session,
       (type, data, dims) => new ort.Tensor(type as 'float32', data as Float32Array, dims),
+      kept,
     );
   } catch (cause) {
     if (unreadable instanceof HeadscopeError) throw unreadable;

@@ -59,7 +59,7 @@ export class WebRuntime {
       limits: gpu.device.limits,
       createSession: async (model) => {
         const session = await gpu.guard(this.session(ort, model, { name: 'webgpu', device: gpu.device }));
-        return { ...session, run: (feeds, fetches) => gpu.guard(session.run(feeds, fetches)) };
+        return through(session, (work) => gpu.guard(work()));
       },
     };
   }
@@ -76,13 +76,27 @@ export class WebRuntime {
     provider: Parameters<typeof createWebSession>[2],
   ): Promise<Session> {
     const session = await this.queue.run(() => createWebSession(ort, model, provider));
-    return {
-      inputNames: session.inputNames,
-      outputNames: session.outputNames,
-      run: (feeds, fetches) => this.queue.run(() => session.run(feeds, fetches)),
-      release: () => this.queue.run(() => session.release()),
-    };
+    const queued = through(session, (work) => this.queue.run(work));
+    return { ...queued, release: () => this.queue.run(() => session.release()) };
   }
+}
+
+/** The session with all its runs done in a certain way; it is released as before. */
+function through({ iterate, ...session }: Session, way: <T>(work: () => Promise<T>) => Promise<T>): Session {
+  return {
+    ...session,
+    run: (feeds, fetches) => way(() => session.run(feeds, fetches)),
+    ...(iterate && {
+      iterate: (start) => {
+        const iteration = iterate(start);
+        return {
+          run: (feeds, fetches) => way(() => iteration.run(feeds, fetches)),
+          state: () => way(() => iteration.state()),
+          release: () => way(() => iteration.release()),
+        };
+      },
+    }),
+  };
 }
 
 /** An open graphics card. */

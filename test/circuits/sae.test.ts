@@ -9,8 +9,10 @@ import {
   adamSchedule,
 } from '../../src/analysis/circuits/sae-graph.ts';
 import { initialParameters, SaeTrainer, type SaeParameters } from '../../src/analysis/circuits/sae.ts';
+import { fixedPace, freePace } from '../../src/analysis/circuits/sae-pace.ts';
 import { seededRandom } from '../../src/random.ts';
-import type { Device, Tensor } from '../../src/runtime/device.ts';
+import type { Device, Session, Tensor } from '../../src/runtime/device.ts';
+import { iterate, type Iteration } from '../../src/runtime/iteration.ts';
 import { nodeDevice } from '../../src/runtime/node-cpu.ts';
 import { wasmDevice } from '../../src/runtime/wasm.ts';
 
@@ -49,8 +51,30 @@ const parameters = ({ latents, width }: Case, parts: Parts): SaeParameters => ({
 const worst = (got: ArrayLike<number>, want: ArrayLike<number>) =>
   Math.max(...Array.from(want, (value, i) => Math.abs(value - got[i])));
 
-/** A device whose graphs are built as for WebGPU, one step a call, but run on the CPU. */
-const stepByStep: Device = { ...cpu, kind: 'webgpu' };
+/** A device whose graphs are built as for WebGPU, the steps of a run one after the other, but run on the CPU. */
+const unrolled: Device = { ...cpu, kind: 'webgpu' };
+
+/** The same, with what it does counted; `hold` gives it a state of its own, as a graphics card has. */
+function counted(hold: boolean): {
+  device: Device;
+  seen: { sessions: number; runs: number; copies: number };
+} {
+  const seen = { sessions: 0, runs: 0, copies: 0 };
+  const device: Device = {
+    ...unrolled,
+    async createSession(model) {
+      seen.sessions++;
+      const session = await cpu.createSession(model);
+      const run: Session['run'] = (...args) => (seen.runs++, session.run(...args));
+      const held = (start: Readonly<Record<string, Tensor>>): Iteration => {
+        const iteration = iterate({ ...session, run }, model, start);
+        return { ...iteration, state: () => (seen.copies++, iteration.state()) };
+      };
+      return { ...session, run, ...(hold && { iterate: held }) };
+    },
+  };
+  return { device, seen };
+}
 
 describe.each(reference.cases)(
   'SAE training against PyTorch autograd, $latents latents, unit norm per $decoderNorm',
@@ -68,7 +92,7 @@ describe.each(reference.cases)(
     const x = Float32Array.from(c.x);
 
     it('first step moves along the same gradients', async () => {
-      const session = await cpu.createSession({ graph: trainingGraph(training, false), weights: [] });
+      const session = await cpu.createSession({ graph: trainingGraph(training, 1), weights: [] });
       const feeds: Record<string, Tensor> = {
         x: { type: 'float32', dims: [rows, width], data: x },
         schedule: { type: 'float32', dims: [1, 2], data: adamSchedule(0, 1, learningRate) },
@@ -95,7 +119,7 @@ describe.each(reference.cases)(
 
     it.each([
       ['the Loop graph natively', () => Promise.resolve(cpu)],
-      ['one step a call', () => Promise.resolve(stepByStep)],
+      ['steps one after the other, seven a run,', () => Promise.resolve(unrolled)],
       ['the Loop graph in WebAssembly', () => wasmDevice({ threads: 1 })],
     ])('%s gives the loss curve and the parameters', async (_, device) => {
       const trainer = await SaeTrainer.create(await device(), training);
@@ -153,6 +177,64 @@ describe('SAE training', () => {
     expect(split.parameters).toEqual(whole.parameters);
   });
 
+  it.each([
+    ['a device that holds the state', true],
+    ['a device that does not', false],
+  ])('is one run for many epochs where steps are written one after the other, on %s', async (_, hold) => {
+    const start = initialParameters(shape, seededRandom(1));
+    const whole = await SaeTrainer.create(cpu, { ...shape, epochs: 60 });
+    const expected = await whole.train(x, start);
+    await whole.release();
+    const { device, seen } = counted(hold);
+    const trainer = await SaeTrainer.create(device, { ...shape, epochs: 60 });
+    const found = await trainer.train(x, start, { epochsPerRun: 25 });
+    expect(seen.runs).toBe(3); // the last of them has 15 steps that do nothing
+    if (hold) expect(seen.copies).toBe(1);
+    expect(worst(found.losses, expected.losses)).toBeLessThan(1e-5 * expected.losses[0]);
+    for (const name of ['encoder', 'encoderBias', 'decoder', 'bias'] as const)
+      expect(worst(found.parameters[name], expected.parameters[name])).toBeLessThan(1e-5);
+    await trainer.release();
+  });
+
+  it('finds the length of its runs by the first ones, and keeps it for other seeds', async () => {
+    const { device, seen } = counted(true);
+    const trainer = await SaeTrainer.create(device, { ...shape, epochs: 53 });
+    const first = await trainer.train(x, initialParameters(shape, seededRandom(1)));
+    expect(seen).toMatchObject({ sessions: 2, copies: 2 });
+    const { runs } = seen;
+    expect(runs).toBeLessThan(53);
+    const again = await trainer.train(x, initialParameters(shape, seededRandom(1)));
+    await trainer.release();
+    expect(seen).toMatchObject({ sessions: 2, copies: 3 });
+    expect(seen.runs - runs).toBeLessThan(runs);
+    expect(worst(again.losses, first.losses)).toBeLessThan(1e-6);
+  });
+
+  it('has runs of about a second where every length is a graph of its own', () => {
+    const after = (first: number, later: number): number => {
+      const pace = fixedPace();
+      for (const milliseconds of [first, later, later]) {
+        expect(pace.epochs).toBe(1);
+        pace.took(milliseconds, 1);
+      }
+      const { epochs } = pace;
+      pace.took(1, epochs);
+      expect(pace.epochs).toBe(epochs);
+      return epochs;
+    };
+    expect(after(9000, 10)).toBe(25);
+    expect(after(9000, 100)).toBe(10);
+    expect(after(9000, 5000)).toBe(1);
+  });
+
+  it('has runs of a third of a second in a loop', () => {
+    const pace = freePace();
+    pace.took(500, 5);
+    expect(pace.epochs).toBe(3);
+    pace.took(3, 3);
+    expect(pace.epochs).toBe(100);
+  });
+
   it('stops between runs when cancelled', async () => {
     const trainer = await SaeTrainer.create(cpu, { ...shape, epochs: 1000 });
     const abort = new AbortController();
@@ -170,8 +252,11 @@ describe('SAE training', () => {
     await trainer.release();
   });
 
-  it('says so when the loss is no number', async () => {
-    const trainer = await SaeTrainer.create(cpu, { ...shape, epochs: 10 });
+  it.each([
+    ['in a loop', cpu],
+    ['one step after the other', unrolled],
+  ])('says so when the loss is no number, %s', async (_, device) => {
+    const trainer = await SaeTrainer.create(device, { ...shape, epochs: 10 });
     const broken = x.slice();
     broken[5] = Number.NaN;
     await expect(trainer.train(broken, initialParameters(shape, seededRandom(1)))).rejects.toMatchObject({
@@ -202,7 +287,7 @@ describe.each(['latent', 'dimension'] as const)('large batches, unit norm per %s
       return trained;
     };
     const chosen = await train(cpu);
-    const all = await train(stepByStep);
+    const all = await train(unrolled);
     const codes = await encode(cpu, all.parameters, x, 1);
     const rows = codes.activation.filter((a) => a > 0).length;
     expect(rows).toBeGreaterThan(10);

@@ -92,17 +92,25 @@ const slots = (names: readonly string[]): State =>
   ) as State;
 const flat = (state: State): string[] => PARAMETERS.flatMap((p) => [state[p].value, state[p].m, state[p].v]);
 
+/** The state of a training: each tensor with the output of `trainingGraph` that is its next value. */
+export const STATE: Readonly<Record<string, string>> = Object.fromEntries(
+  STATE_NAMES.map((name) => [name, `out.${name}`]),
+);
+
+/** Steps of a training graph: as many as its schedule has rows, in a Loop; or so many, written one after the other. */
+export type Steps = 'loop' | number;
+
 /**
  * Adam training of the sparse autoencoder of O'Neill & Bui 2024 as one ONNX graph (opset 17, float32, gradients derived by hand).
  *
  * Inputs: `x` [rows, width]; `schedule` [steps, 2], see `adamSchedule`; every tensor of `STATE_NAMES`.
  * Outputs: `out.` + state name, and `losses` [steps], each the loss before that step.
- * `loop` runs as many steps as `schedule` has rows; without it the graph is a single step and `schedule` has one row.
  */
-export function trainingGraph(shape: SaeGraphShape, loop: boolean): Uint8Array {
+export function trainingGraph(shape: SaeGraphShape, steps: Steps): Uint8Array {
   const g = new GraphBuilder({ opset: 17, name: 'sae_training' });
   const x = g.input('x', 'float32', [shape.rows, shape.width]);
-  const schedule = g.input('schedule', 'float32', ['steps', 2]);
+  const count = steps === 'loop' ? 'steps' : steps;
+  const schedule = g.input('schedule', 'float32', [count, 2]);
   for (const name of STATE_NAMES) g.input(name, 'float32', stateDims(name, shape));
 
   const given: Rows = {
@@ -110,48 +118,71 @@ export function trainingGraph(shape: SaeGraphShape, loop: boolean): Uint8Array {
     sum: g.reduce('ReduceSum', x, [0], false),
     squares: g.op('ReduceSumSquare', [x], { keepdims: 0 }),
   };
-  const one = (b: GraphBuilder, index: string, state: State) => {
-    const rates = b.op('Gather', [schedule, index], { axis: 0 });
-    const at = (i: number) => b.op('Gather', [rates, b.int(i)], { axis: 0 });
-    return step(b, shape, given, state, at(0), at(1), loop);
-  };
-  let finals: string[];
-  let losses: string;
-  if (loop) {
-    const body = g.subgraph();
-    const index = body.input(body.unique('index'), 'int64', []);
-    const going = body.input(body.unique('going'), 'bool', []);
-    const carried = STATE_NAMES.map((name) =>
-      body.input(body.unique(name), 'float32', stateDims(name, shape)),
-    );
-    const after = one(body, index, slots(carried));
-    body.output(body.op('Identity', [going]), 'bool', []);
-    flat(after.state).forEach((value, i) => body.output(value, 'float32', stateDims(STATE_NAMES[i], shape)));
-    body.output(after.loss, 'float32', []);
-    const steps = g.op('Gather', [g.op('Shape', [schedule]), g.int(0)], { axis: 0 });
-    const always = g.constant(Uint8Array.of(1), [], 'bool');
-    const outputs = g.ops('Loop', [steps, always, ...STATE_NAMES], { body }, STATE_NAMES.length + 1);
-    finals = outputs.slice(0, -1);
-    losses = outputs[outputs.length - 1];
-  } else {
-    const after = one(g, g.int(0), slots(STATE_NAMES));
-    finals = flat(after.state);
-    losses = g.axes('Unsqueeze', after.loss, [0]);
-  }
+  const { finals, losses } =
+    steps === 'loop' ? looped(g, shape, given, schedule) : unrolled(g, shape, given, schedule, steps);
   finals.forEach((value, i) =>
-    g.output(value, 'float32', stateDims(STATE_NAMES[i], shape), `out.${STATE_NAMES[i]}`),
+    g.output(value, 'float32', stateDims(STATE_NAMES[i], shape), STATE[STATE_NAMES[i]]),
   );
-  g.output(losses, 'float32', ['steps'], 'losses');
+  g.output(losses, 'float32', [count], 'losses');
   return g.encode();
+}
+
+/** Values of the state's next tensors in the order of `STATE_NAMES`, and of the losses. */
+interface AfterSteps {
+  readonly finals: string[];
+  readonly losses: string;
+}
+
+function looped(g: GraphBuilder, shape: SaeGraphShape, given: Rows, schedule: string): AfterSteps {
+  const body = g.subgraph();
+  const index = body.input(body.unique('index'), 'int64', []);
+  const going = body.input(body.unique('going'), 'bool', []);
+  const carried = STATE_NAMES.map((name) => body.input(body.unique(name), 'float32', stateDims(name, shape)));
+  const rates = body.op('Gather', [schedule, index], { axis: 0 });
+  const at = (i: number) => body.op('Gather', [rates, body.int(i)], { axis: 0 });
+  const after = step(body, shape, given, slots(carried), at(0), at(1), true);
+  body.output(body.op('Identity', [going]), 'bool', []);
+  flat(after.state).forEach((value, i) => body.output(value, 'float32', stateDims(STATE_NAMES[i], shape)));
+  body.output(after.loss, 'float32', []);
+  const steps = g.op('Gather', [g.op('Shape', [schedule]), g.int(0)], { axis: 0 });
+  const always = g.constant(Uint8Array.of(1), [], 'bool');
+  const outputs = g.ops('Loop', [steps, always, ...STATE_NAMES], { body }, STATE_NAMES.length + 1);
+  return { finals: outputs.slice(0, -1), losses: outputs[outputs.length - 1] };
+}
+
+function unrolled(
+  g: GraphBuilder,
+  shape: SaeGraphShape,
+  given: Rows,
+  schedule: string,
+  steps: number,
+): AfterSteps {
+  const rates = g.op('Reshape', [schedule, g.ints(-1)]);
+  const at = (i: number) => g.op('Gather', [rates, g.int(i)], { axis: 0 });
+  let state = slots(STATE_NAMES);
+  const losses: string[] = [];
+  for (let i = 0; i < steps; i++) {
+    const after = step(g, shape, given, state, at(2 * i), at(2 * i + 1), false);
+    state = after.state;
+    losses.push(g.axes('Unsqueeze', after.loss, [0]));
+  }
+  return { finals: flat(state), losses: g.op('Concat', losses, { axis: 0 }) };
 }
 
 /**
  * Step size and ε of Adam steps `first`+1 … `first`+`steps` as the graph wants them, bias corrections included. [steps × 2]
  * Computed in double precision, as PyTorch does.
+ * @param length rows of the schedule; those beyond `steps` leave the parameters where they are
  */
-export function adamSchedule(first: number, steps: number, learningRate: number): Float32Array {
+export function adamSchedule(
+  first: number,
+  steps: number,
+  learningRate: number,
+  length = steps,
+): Float32Array {
   const { beta1, beta2, epsilon } = ADAM;
-  const out = new Float32Array(2 * steps);
+  const out = new Float32Array(2 * length);
+  for (let i = steps; i < length; i++) out[2 * i + 1] = 1; // a rate of 0, and nothing divided by 0
   for (let i = 0; i < steps; i++) {
     const t = first + i + 1;
     const root = Math.sqrt(1 - beta2 ** t) / Math.sqrt(1 - beta2);

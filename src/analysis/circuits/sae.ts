@@ -1,18 +1,22 @@
 import { HeadscopeError } from '../../errors.ts';
 import type { Random } from '../../random.ts';
 import type { Device, Session, Tensor } from '../../runtime/device.ts';
+import { iterate, type Iteration } from '../../runtime/iteration.ts';
 import { breather } from './breather.ts';
 import {
   adamSchedule,
   parameterDims,
   PARAMETERS,
+  STATE,
   STATE_NAMES,
   stateDims,
   trainingGraph,
   type DecoderNorm,
   type ParameterName,
   type SaeGraphShape,
+  type Steps,
 } from './sae-graph.ts';
+import { fixedPace, freePace, type Pace } from './sae-pace.ts';
 
 /** Parameters of a trained autoencoder; matrices are row-major, one latent a row. */
 export interface SaeParameters {
@@ -47,14 +51,9 @@ export interface TrainOptions {
   readonly signal?: AbortSignal;
   /** Called after every few epochs with the epochs done and the loss before the last of them. */
   readonly onProgress?: (epoch: number, loss: number) => void;
-  /** Epochs in one run of the graph; by default as many as take about 0.3 s. Cancelling waits for the run. */
+  /** Epochs in one run of the graph; by default as the time they take allows. Cancelling waits for the run. */
   readonly epochsPerRun?: number;
 }
-
-/** What the first run does before the time of an epoch is known, the wall time aimed at afterwards, and the most per run. */
-const FIRST_RUN = 5;
-const RUN_MILLISECONDS = 300;
-const LONGEST_RUN = 100;
 
 type State = Record<string, Tensor>;
 
@@ -99,21 +98,34 @@ export function initialParameters(
  */
 export class SaeTrainer {
   private readonly training: SaeTraining;
-  private readonly session: Session;
+  private readonly device: Device;
+  /** ONNX Runtime's WebGPU provider has no Loop: there the steps of a run are written one after the other, a graph for each number. */
   private readonly loop: boolean;
+  private readonly pace: Pace;
+  private readonly sessions = new Map<Steps, Session>();
 
-  private constructor(training: SaeTraining, session: Session, loop: boolean) {
+  private constructor(training: SaeTraining, device: Device) {
     this.training = training;
-    this.session = session;
-    this.loop = loop;
+    this.device = device;
+    this.loop = device.kind !== 'webgpu';
+    this.pace = this.loop ? freePace() : fixedPace();
   }
 
   /** @throws HeadscopeError `load-failed` when the device cannot take the graph */
   static async create(device: Device, training: SaeTraining): Promise<SaeTrainer> {
-    // ONNX Runtime's WebGPU provider has no Loop: one step a call there.
-    const loop = device.kind !== 'webgpu';
-    const session = await device.createSession({ graph: trainingGraph(training, loop), weights: [] });
-    return new SaeTrainer(training, session, loop);
+    const trainer = new SaeTrainer(training, device);
+    await trainer.session(trainer.pace.epochs);
+    return trainer;
+  }
+
+  private async session(epochs: number): Promise<Session> {
+    const steps = this.loop ? 'loop' : epochs;
+    const graph = (): Uint8Array => trainingGraph(this.training, steps);
+    const session =
+      this.sessions.get(steps) ??
+      (await this.device.createSession({ graph: graph(), weights: [], state: STATE }));
+    this.sessions.set(steps, session);
+    return session;
   }
 
   /**
@@ -126,68 +138,83 @@ export class SaeTrainer {
     start: SaeParameters,
     options: TrainOptions = {},
   ): Promise<{ parameters: SaeParameters; losses: Float32Array }> {
-    const { epochs, latents, width } = this.training;
+    const { epochs, rows, width } = this.training;
+    const given = float(x, [rows, width]);
     const losses = new Float32Array(epochs);
-    let state: State = {};
+    const pause = breather(options.signal);
+    const perRun = (): number => Math.min(options.epochsPerRun ?? this.pace.epochs, epochs);
+    let length = perRun();
+    let iteration = await this.begin(length, this.firstState(start));
+    try {
+      for (let epoch = 0; epoch < epochs;) {
+        await pause();
+        if (!this.loop && perRun() !== length) {
+          const state = await iteration.state();
+          await iteration.release();
+          length = perRun();
+          iteration = await this.begin(length, state);
+        }
+        const steps = Math.min(perRun(), epochs - epoch);
+        const began = performance.now();
+        losses.set(await this.run(iteration, given, epoch, steps, this.loop ? steps : length), epoch);
+        epoch += steps;
+        const loss = losses[epoch - 1];
+        if (!Number.isFinite(loss))
+          throw new HeadscopeError(
+            'not-a-number',
+            `The autoencoder's loss became ${loss} at epoch ${epoch}; lower its learning rate or scale the head outputs.`,
+            1,
+          );
+        options.onProgress?.(epoch, loss);
+        if (options.epochsPerRun === undefined) this.pace.took(performance.now() - began, steps);
+      }
+      return { losses, parameters: this.parametersOf(await iteration.state()) };
+    } finally {
+      await iteration.release();
+    }
+  }
+
+  private async begin(epochs: number, state: State): Promise<Iteration> {
+    return iterate(await this.session(epochs), { state: STATE }, state);
+  }
+
+  private firstState(start: SaeParameters): State {
+    const state: State = {};
     for (const name of STATE_NAMES) {
       const dims = stateDims(name, this.training);
       const first = PARAMETERS.includes(name as ParameterName) ? start[name as ParameterName] : undefined;
       state[name] = float(first ?? new Float32Array(size(dims)), dims);
     }
-    const pause = breather(options.signal);
-    let perRun = options.epochsPerRun ?? FIRST_RUN;
-    for (let epoch = 0; epoch < epochs;) {
-      await pause();
-      const steps = this.loop ? Math.min(perRun, epochs - epoch) : 1;
-      const began = performance.now();
-      const after = await this.run(x, state, epoch, steps);
-      state = after.state;
-      losses.set(after.losses, epoch);
-      epoch += steps;
-      const loss = losses[epoch - 1];
-      if (!Number.isFinite(loss))
-        throw new HeadscopeError(
-          'not-a-number',
-          `The autoencoder's loss became ${loss} at epoch ${epoch}; lower its learning rate or scale the head outputs.`,
-          1,
-        );
-      options.onProgress?.(epoch, loss);
-      if (options.epochsPerRun === undefined) {
-        const perEpoch = (performance.now() - began) / steps;
-        perRun = Math.max(1, Math.min(LONGEST_RUN, Math.round(RUN_MILLISECONDS / perEpoch)));
-      }
-    }
+    return state;
+  }
+
+  private parametersOf(state: State): SaeParameters {
+    const { latents, width } = this.training;
     const data = (name: ParameterName) => state[name].data as Float32Array;
     return {
-      losses,
-      parameters: {
-        latents,
-        width,
-        encoder: data('encoder'),
-        encoderBias: data('encoderBias'),
-        decoder: data('decoder'),
-        bias: data('bias'),
-      },
+      latents,
+      width,
+      encoder: data('encoder'),
+      encoderBias: data('encoderBias'),
+      decoder: data('decoder'),
+      bias: data('bias'),
     };
   }
 
+  /** One run of `steps` epochs in a graph of `length`; returns the loss before each. */
   private async run(
-    x: Float32Array,
-    state: State,
+    iteration: Iteration,
+    x: Tensor,
     first: number,
     steps: number,
-  ): Promise<{ state: State; losses: Float32Array }> {
-    const { rows, width, learningRate } = this.training;
-    const schedule = float(adamSchedule(first, steps, learningRate), [steps, 2]);
-    const wanted = [...STATE_NAMES.map((name) => `out.${name}`), 'losses'];
-    const outputs = await this.session.run({ x: float(x, [rows, width]), schedule, ...state }, wanted);
-    return {
-      state: Object.fromEntries(STATE_NAMES.map((name) => [name, outputs[`out.${name}`]])),
-      losses: outputs.losses.data as Float32Array,
-    };
+    length: number,
+  ): Promise<Float32Array> {
+    const schedule = float(adamSchedule(first, steps, this.training.learningRate, length), [length, 2]);
+    const { losses } = await iteration.run({ x, schedule }, ['losses']);
+    return (losses.data as Float32Array).subarray(0, steps);
   }
 
-  release(): Promise<void> {
-    return this.session.release();
+  async release(): Promise<void> {
+    for (const session of this.sessions.values()) await session.release();
   }
 }
