@@ -1,7 +1,53 @@
-import type { ByteSource } from './source.ts';
+import { HeadscopeError } from '../errors.ts';
+import { shortened, type ByteSource } from './source.ts';
 
-/** Bytes read at a time. */
-const CHUNK = 8 * 1024 * 1024;
+/** Bytes read at a time for readers that bring no buffer. */
+const CHUNK = 1024 * 1024;
+
+/** What is shorter is read by a source in one go; it may be there already. */
+const SHORT = 128 * 1024;
+
+/** Reads a range of a source piece by piece. */
+interface Pieces {
+  /** The next piece, in the buffer of `into`, which must not be used any more. @throws what the source throws */
+  next(into: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
+  cancel(): Promise<void>;
+}
+
+/** Pieces by `read`, one request each. */
+function readPieces(source: ByteSource, start: number, end: number): Pieces {
+  let at = start;
+  return {
+    async next(into) {
+      const bytes = await source.read(at, Math.min(into.length, end - at));
+      at += bytes.length;
+      into.set(bytes);
+      return into.subarray(0, bytes.length);
+    },
+    cancel: () => Promise.resolve(),
+  };
+}
+
+/** Pieces of one stream, which fills the given buffers: nothing is left over that has to be collected. Absent where it is no stream of bytes. */
+async function streamedPieces(source: ByteSource, start: number, end: number): Promise<Pieces | undefined> {
+  const stream = await source.stream?.(start, end - start);
+  let reader: ReadableStreamBYOBReader | undefined;
+  try {
+    reader = stream?.getReader({ mode: 'byob' });
+  } catch {
+    await stream?.cancel();
+  }
+  return (
+    reader && {
+      async next(into) {
+        const { value } = await reader.read(into);
+        if (!value?.length) throw shortened(source.name);
+        return value;
+      },
+      cancel: () => reader.cancel(),
+    }
+  );
+}
 
 /**
  * A file as a browser's Blob without being one in memory: whoever streams a slice of it causes that part, and no other, to be read.
@@ -31,27 +77,39 @@ class SourceBlob extends Blob {
     return new SourceBlob(this.source, this.failed, place(start), Math.max(place(start), place(end)));
   }
 
+  /** A stream of bytes; readers may bring their own buffer. */
   override stream(): ReadableStream<Uint8Array<ArrayBuffer>> {
-    let at = this.start;
+    let left = this.size;
+    let pieces: Pieces | undefined;
     return new ReadableStream({
-      pull: async (controller) => {
-        if (at < this.end) {
-          const bytes = await this.read(at, Math.min(CHUNK, this.end - at));
-          at += bytes.length;
-          controller.enqueue(bytes as Uint8Array<ArrayBuffer>);
-        }
-        if (at >= this.end) controller.close();
+      type: 'bytes',
+      autoAllocateChunkSize: CHUNK,
+      start: (controller) => {
+        if (left === 0) controller.close();
       },
+      pull: async (controller) => {
+        const request = controller.byobRequest!;
+        try {
+          pieces ??= await this.pieces();
+          const { buffer, byteOffset, byteLength } = request.view!;
+          const piece = await pieces.next(new Uint8Array(buffer, byteOffset, Math.min(byteLength, left)));
+          left -= piece.length;
+          request.respondWithNewView(piece);
+          if (left === 0) controller.close();
+        } catch (cause) {
+          const error = cause instanceof HeadscopeError ? cause : shortened(this.source.name, cause);
+          this.failed(error);
+          throw error;
+        }
+      },
+      cancel: () => pieces?.cancel(),
     });
   }
 
-  private async read(offset: number, length: number): Promise<Uint8Array> {
-    try {
-      return await this.source.read(offset, length);
-    } catch (cause) {
-      this.failed(cause);
-      throw cause;
-    }
+  private async pieces(): Promise<Pieces> {
+    const { source, start, end } = this;
+    const streamed = end - start > SHORT ? await streamedPieces(source, start, end) : undefined;
+    return streamed ?? readPieces(source, start, end);
   }
 
   override async arrayBuffer(): Promise<ArrayBuffer> {

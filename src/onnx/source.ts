@@ -9,6 +9,8 @@ export interface ByteSource {
   readonly size: number;
   /** Reads exactly `length` bytes at `offset`; rejects with HeadscopeError `read-failed` when the file has become shorter. */
   read(offset: number, length: number): Promise<Uint8Array>;
+  /** A range as it arrives, to be read into the reader's own buffers; absent where `read` is as good. It may end early when the file became shorter. */
+  stream?(offset: number, length: number): Promise<ReadableStream<Uint8Array<ArrayBuffer>>>;
   /** Names what is read: another file, or the same one written to, has another. Absent where nothing is known. */
   readonly version?: string;
   /** False when the file's name leads to something else by now, or to nothing. */
@@ -42,14 +44,13 @@ export async function requireUnmodified(sources: Iterable<ByteSource>): Promise<
   for (const source of sources) if (await source.modified?.()) throw changedFile(source.name);
 }
 
-const shortened = (name: string, cause?: unknown): HeadscopeError =>
+/** What is said of a file that ends before it should. */
+export const shortened = (name: string, cause?: unknown): HeadscopeError =>
   new HeadscopeError(
     'read-failed',
-    `${name} became shorter or went away while it was read. Open the checkpoint again.`,
+    `${quoted(name)} became shorter or went away while it was read. Open the checkpoint again.`,
     1,
-    {
-      cause,
-    },
+    { cause },
   );
 
 /** A source over bytes that are already in memory. */
@@ -79,6 +80,7 @@ export function blobSource(name: string, blob: Blob): ByteSource {
       if (buffer.byteLength !== length) throw shortened(name);
       return new Uint8Array(buffer);
     },
+    stream: (offset, length) => Promise.resolve(blob.slice(offset, offset + length).stream()),
   };
 }
 

@@ -1,6 +1,6 @@
 import { HeadscopeError } from '../../errors.ts';
 import { quoted } from '../../onnx/quoted.ts';
-import { changedFile, type ByteSource } from '../../onnx/source.ts';
+import { changedFile, shortened, type ByteSource } from '../../onnx/source.ts';
 
 /** Small reads fetch whole pages and keep the last ones: a graph is read in many small steps that go back and forth. */
 const PAGE = 64 * 1024;
@@ -8,23 +8,16 @@ const KEPT_PAGES = 128;
 /** Longer reads are of weights, which are read once. */
 const LONGEST_PAGED = 2 * PAGE;
 
-const shorter = (name: string): HeadscopeError =>
-  new HeadscopeError(
-    'read-failed',
-    `${quoted(name)} became shorter or went away while it was read. Open the checkpoint again.`,
-    1,
-  );
-
 /** Reads a response of known length into one buffer, so that a weight file is in memory once and not twice. */
 async function readBody(response: Response, length: number, name: string): Promise<Uint8Array> {
   const bytes = new Uint8Array(length);
   let done = 0;
   for await (const chunk of chunksOf(response)) {
-    if (done + chunk.length > length) throw shorter(name);
+    if (done + chunk.length > length) throw shortened(name);
     bytes.set(chunk, done);
     done += chunk.length;
   }
-  if (done !== length) throw shorter(name);
+  if (done !== length) throw shortened(name);
   return bytes;
 }
 
@@ -64,17 +57,19 @@ export async function httpSource(
       if (version !== response.headers.get('etag')) throw changedFile(name);
       return response;
     }
-    if (response.status === 416) throw shorter(name);
+    if (response.status === 416) throw shortened(name);
     throw await refusal(response, missing);
   };
   const total = size ?? Number((await get({ method: 'HEAD' })).headers.get('content-length'));
-  const fetchRange = async (offset: number, length: number): Promise<Uint8Array> => {
+  const range = async (offset: number, length: number): Promise<Response> => {
     const response = await get({ headers: { range: `bytes=${offset}-${offset + length - 1}` } });
     const whole = offset === 0 && length === total;
     if (response.status !== 206 && !whole)
       throw new HeadscopeError('read-failed', `${quoted(name)} is served without ranges.`, 1);
-    return readBody(response, length, name);
+    return response;
   };
+  const fetchRange = async (offset: number, length: number): Promise<Uint8Array> =>
+    readBody(await range(offset, length), length, name);
   const pages = new Map<number, Promise<Uint8Array>>();
   const page = (index: number): Promise<Uint8Array> => {
     const start = index * PAGE;
@@ -99,7 +94,7 @@ export async function httpSource(
         },
       ),
     async read(offset, length) {
-      if (offset + length > total) throw shorter(name);
+      if (offset + length > total) throw shortened(name);
       if (length === 0) return new Uint8Array(0);
       if (length > LONGEST_PAGED) return fetchRange(offset, length);
       const first = Math.floor(offset / PAGE);
@@ -110,6 +105,11 @@ export async function httpSource(
       const joined = new Uint8Array(parts.length * PAGE);
       parts.forEach((part, i) => joined.set(part, i * PAGE));
       return joined.slice(start, start + length);
+    },
+    stream: async (offset, length) => {
+      const { body } = await range(offset, length);
+      if (!body) throw shortened(name);
+      return body;
     },
   };
 }
