@@ -1,4 +1,5 @@
 import { HeadscopeError } from '../errors.ts';
+import { checkFunctions } from './check-functions.ts';
 import { expectedBytes } from './external.ts';
 import {
   dataTypeName,
@@ -184,8 +185,8 @@ function checkGraph(graph: Graph, outer: Scope): void {
 }
 
 /**
- * Checks what ONNX Runtime and the anatomy rely on: unique names, inputs that exist, no cycles, sane shapes, tensors as long as their
- * shapes say. Nodes that came in another order than they run in are put in order.
+ * Checks what ONNX Runtime and the anatomy rely on: unique names, inputs that exist, no cycles, not of functions either, sane shapes, tensors as
+ * long as their shapes say. Nodes that came in another order than they run in are put in order.
  *
  * @throws HeadscopeError `bad-graph` naming the node or weight
  */
@@ -196,6 +197,7 @@ export function checkModel(model: Model): void {
   for (const { name } of [...model.graph.inputs, ...model.graph.outputs])
     if (name === '__proto__')
       fail('an input or output is called "__proto__", which no runtime can be given.');
+  checkFunctions(model);
   let sparseElements = 0;
   forEachTensor(model, checkTensor, (sparse, where) => {
     sparseElements += checkSparse(sparse, where, sparseElements);

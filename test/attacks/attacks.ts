@@ -76,6 +76,13 @@ const fn = (name: string, calls: string): Uint8Array =>
         message((n) => n.string(1, 'a').string(2, 'b').string(4, calls).string(7, 'own')),
       ),
   );
+/** A function that calls another in the branch of an If. */
+const fnWithBranch = (name: string, calls: string): Uint8Array => {
+  const call = message((n) => n.string(1, 'a').string(2, 'b').string(4, calls).string(7, 'own'));
+  const branch = graphAttribute('then_branch', graph({ nodes: [call] }));
+  const choice = node({ op: 'If', inputs: ['a'], outputs: ['b'], attributes: [branch] });
+  return message((w) => w.string(1, name).string(10, 'own').string(4, 'a').string(5, 'b').bytes(7, choice));
+};
 const withFunctions = (...functions: Uint8Array[]): Make =>
   onnx(() =>
     model(
@@ -253,8 +260,30 @@ export const MADE: readonly (readonly [attacks: string, make: Make, outcome: Out
     'bad-graph',
     /a cycle through/,
   ],
-  ['a function that calls itself', withFunctions(fn('F', 'F')), 'read', /0 blocks/],
-  ['functions that call each other', withFunctions(fn('F', 'G'), fn('G', 'F')), 'read', /0 blocks/],
+  [
+    'a function that calls itself',
+    withFunctions(fn('F', 'F')),
+    'bad-graph',
+    /the function "F" of the model calls itself, so it never ends/,
+  ],
+  [
+    'functions that call each other',
+    withFunctions(fn('F', 'G'), fn('G', 'F')),
+    'bad-graph',
+    /the function "F" of the model calls itself through "G"/,
+  ],
+  [
+    'a circle of functions that nothing calls, through the branch of an If',
+    withFunctions(fn('F', 'Other'), fn('G', 'H'), fnWithBranch('H', 'J'), fn('J', 'G')),
+    'bad-graph',
+    /the function "G" of the model calls itself through "H" and 1 more/,
+  ],
+  [
+    'functions that call the next, ten thousand deep',
+    withFunctions(fn('F', 'F0'), ...times(10_000, (i) => fn(`F${i}`, `F${i + 1}`))),
+    'read',
+    /0 blocks/,
+  ],
   [
     'names of every object',
     onnx(() =>
