@@ -1,4 +1,4 @@
-import { layerChunks, layerParts, type LayerPart } from '../analysis/profile/layer-chunks.ts';
+import { CAPTURE_BYTES, layerChunks, layerParts, type LayerPart } from '../analysis/profile/layer-chunks.ts';
 import { HeadscopeError } from '../errors.ts';
 import { BATCH_BYTES } from '../instrument/batches.ts';
 import type { RowResult, RunOptions, Runner, RunRequest, Site } from '../instrument/runner.ts';
@@ -121,17 +121,27 @@ function arraysOf(runner: Runner, rows: readonly CaptureRow[], settings: Capture
 const longest = (rows: readonly CaptureRow[]): number => Math.max(...rows.map((row) => row.ids.length));
 const isSquare = (site: CaptureArray['site']): boolean => site === 'pattern' || site === 'scores';
 const isResidual = (site: CaptureArray['site']): boolean => site.startsWith('resid');
+/** Whether a run can hand over some positions of it alone. */
+const hasPositions = (site: CaptureArray['site']): boolean =>
+  site === 'z' || site === 'result' || site === 'logits' || isResidual(site);
 
-/** What one run hands over of a layer: patterns and scores of some heads, or another array whole. */
+/** What one run hands over of a layer: patterns and scores of some heads, another array whole, or its part at some positions. */
 interface Part {
   readonly arrays: readonly CaptureArray[];
   /** Of patterns and scores: which heads, and where the first is among those that are kept. */
   readonly square?: Pick<LayerPart, 'heads' | 'first'>;
+  /** From which position to which; all when absent. */
+  readonly positions?: readonly [start: number, end: number];
   /** Of one of the longest prompts, in float32. */
   readonly bytes: number;
 }
 
-function partsOf({ shape }: Runner, settings: CaptureSettings, arrays: readonly CaptureArray[]): Part[] {
+function partsOf(
+  { shape }: Runner,
+  settings: CaptureSettings,
+  arrays: readonly CaptureArray[],
+  budget: number,
+): Part[] {
   const square = new Map<number, CaptureArray[]>();
   for (const array of arrays)
     if (isSquare(array.site)) square.set(array.layer, [...(square.get(array.layer) ?? []), array]);
@@ -143,6 +153,7 @@ function partsOf({ shape }: Runner, settings: CaptureSettings, arrays: readonly 
     [...square.keys()],
     (layer) => keptHeads(settings, shape.heads[layer]),
     bytesPerHead,
+    budget,
   ).map((part) => ({
     arrays: square.get(part.layer)!,
     square: part,
@@ -155,14 +166,35 @@ function partsOf({ shape }: Runner, settings: CaptureSettings, arrays: readonly 
     // A run hands over all heads, whichever are kept.
     if (site !== 'logits' && !isResidual(site))
       own[1] = site === 'k' || site === 'v' ? shape.kvHeads[layer] : shape.heads[layer];
-    return [{ arrays: [array], bytes: 4 * product(own) }];
+    return inPositions({ arrays: [array], bytes: 4 * product(own) }, own[0], budget);
   });
   return [...patterns, ...others];
 }
 
-/** Parts that are captured by the same run over the prompts. */
-const groupsOf = (runner: Runner, settings: CaptureSettings, arrays: readonly CaptureArray[]): Part[][] =>
-  layerChunks(partsOf(runner, settings, arrays), ({ bytes }) => bytes);
+/** An array's part, cut into positions that stay within a budget where it does not; a single position is never split. */
+function inPositions(part: Part, tokens: number, budget: number): Part[] {
+  if (part.bytes <= budget || !hasPositions(part.arrays[0].site)) return [part];
+  const most = Math.max(1, Math.floor((budget * tokens) / part.bytes));
+  return Array.from({ length: Math.ceil(tokens / most) }, (_, i) => {
+    const positions = [i * most, Math.min(tokens, (i + 1) * most)] as const;
+    return { ...part, positions, bytes: (part.bytes / tokens) * (positions[1] - positions[0]) };
+  });
+}
+
+/** Parts that are captured by the same run over the prompts; one at some positions is alone, since a run has one choice of them. */
+function groupsOf(
+  runner: Runner,
+  settings: CaptureSettings,
+  arrays: readonly CaptureArray[],
+  budget: number = CAPTURE_BYTES,
+): Part[][] {
+  const parts = partsOf(runner, settings, arrays, budget);
+  const whole = parts.filter(({ positions }) => !positions);
+  return [
+    ...layerChunks(whole, ({ bytes }) => bytes, budget),
+    ...parts.filter(({ positions }) => positions).map((part) => [part]),
+  ];
+}
 
 /** All that the file holds: the arrays behind the two that say which tokens they are of. */
 const entriesOf = (rows: readonly CaptureRow[], arrays: readonly CaptureArray[]): NpzEntry[] => [
@@ -171,14 +203,19 @@ const entriesOf = (rows: readonly CaptureRow[], arrays: readonly CaptureArray[])
   ...arrays,
 ];
 
-/** What a capture would hold and take, before it runs. @throws HeadscopeError `no-layer`, `no-site`, `no-head` */
+/**
+ * What a capture would hold and take, before it runs.
+ * @param budget bytes that captured values of one prompt may take, where single heads and positions do
+ * @throws HeadscopeError `no-layer`, `no-site`, `no-head`
+ */
 export function planCapture(
   runner: Runner,
   rows: readonly CaptureRow[],
   settings: CaptureSettings,
+  budget: number = CAPTURE_BYTES,
 ): CapturePlan {
   const arrays = arraysOf(runner, rows, settings);
-  const groups = groupsOf(runner, settings, arrays);
+  const groups = groupsOf(runner, settings, arrays, budget);
   // The runtime's tensor, and each prompt's part that is cut out of it.
   const perPrompt = groups.map((group) => 2 * group.reduce((sum, { bytes }) => sum + bytes, 0));
   return {
@@ -196,6 +233,7 @@ export function planCapture(
  * real, and `tokens` holds the ids with −1 for padding.
  *
  * @param file of the plan's `fileBytes`
+ * @param options.captureBytes the plan's budget
  * @returns how many finite numbers are too large for half precision and became infinite; masked scores do not count
  * @throws HeadscopeError what `planCapture`, `Runner.run` and the file throw
  */
@@ -204,7 +242,7 @@ export async function captureNpz(
   rows: readonly CaptureRow[],
   settings: CaptureSettings,
   file: PlacedFile,
-  options: RunOptions = {},
+  { captureBytes, ...options }: RunOptions & { readonly captureBytes?: number } = {},
 ): Promise<{ readonly overflowed: number }> {
   const arrays = arraysOf(runner, rows, settings);
   const writer = new NpzWriter(npzLayout(entriesOf(rows, arrays)), file);
@@ -220,25 +258,57 @@ export async function captureNpz(
     Int32Array.from(rows, ({ ids }) => ids.length),
   );
   const records = new RecordWriter(writer);
-  const groups = groupsOf(runner, settings, arrays);
+  const groups = groupsOf(runner, settings, arrays, captureBytes);
+  const total = groups.length * rows.length;
   for (const [step, group] of groups.entries()) {
-    await runner.run(
-      requestOf(rows, group),
-      (row) => {
-        for (const part of group) for (const array of part.arrays) place(records, array, part, row, settings);
-      },
-      {
-        signal: options.signal,
-        onProgress: (done, total) => options.onProgress?.(step * total + done, groups.length * total),
-      },
-    );
+    let before = step * rows.length;
+    for (const { chosen, positions } of runsOf(rows, group[0].positions)) {
+      await runner.run(
+        requestOf(
+          chosen.map((index) => rows[index]),
+          group,
+          positions,
+        ),
+        (row) => {
+          for (const part of group)
+            for (const array of part.arrays) place(records, array, part, row, chosen[row.index], settings);
+        },
+        { signal: options.signal, onProgress: (done) => options.onProgress?.(before + done, total) },
+      );
+      before += chosen.length;
+    }
   }
+  if (rows.length > 0) options.onProgress?.(total, total);
   writer.finish();
   return { overflowed: records.overflowed };
 }
 
-const requestOf = (rows: readonly CaptureRow[], group: readonly Part[]): RunRequest => ({
+/** Prompts that have the same positions in a part: all of those, or those up to a prompt's end. */
+function runsOf(
+  rows: readonly CaptureRow[],
+  part: Part['positions'],
+): { readonly chosen: readonly number[]; readonly positions?: readonly number[] }[] {
+  if (!part) return [{ chosen: [...rows.keys()] }];
+  const [start, end] = part;
+  const byEnd = new Map<number, number[]>();
+  for (const [index, { ids }] of rows.entries()) {
+    if (ids.length <= start) continue;
+    const own = Math.min(end, ids.length);
+    byEnd.set(own, [...(byEnd.get(own) ?? []), index]);
+  }
+  return [...byEnd].map(([own, chosen]) => ({
+    chosen,
+    positions: Array.from({ length: own - start }, (_, i) => start + i),
+  }));
+}
+
+const requestOf = (
+  rows: readonly CaptureRow[],
+  group: readonly Part[],
+  positions: RunRequest['positions'],
+): RunRequest => ({
   rows: rows.map(({ ids }) => ({ ids })),
+  ...(positions && { positions }),
   taps: group.flatMap(({ arrays, square }) =>
     arrays.flatMap(({ site, layer }) =>
       site === 'logits' ? [] : [{ site, layers: [layer], ...(square && { heads: square.heads }) }],
@@ -290,16 +360,21 @@ class RecordWriter {
   }
 }
 
-/** Writes one prompt's part of an array, heads after positions where TransformerLens has them so. */
+/**
+ * Writes one prompt's part of an array, heads after positions where TransformerLens has them so.
+ * @param index of the prompt in the capture
+ */
 function place(
   records: RecordWriter,
   array: CaptureArray,
   part: Part,
   row: RowResult,
+  index: number,
   settings: CaptureSettings,
 ): void {
-  const start = row.index * product(array.dims.slice(1));
   const { site, layer, dims } = array;
+  const [first] = part.positions ?? [0];
+  const start = index * product(dims.slice(1)) + first * product(dims.slice(2));
   if (site === 'logits' || isResidual(site)) {
     const data = site === 'logits' ? row.logits : row.tap(site, layer).data;
     const inner = dims[2];

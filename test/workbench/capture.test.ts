@@ -10,6 +10,7 @@ import { nodeDevice } from '../../src/runtime/node-cpu.ts';
 import { captureNpz, planCapture, type CaptureSettings } from '../../src/workbench/capture.ts';
 import { checkRoom, writePlacedAtomic } from '../../src/workbench/node-output.ts';
 import { openWorkbench } from '../../src/workbench/workbench.ts';
+import { CountedDevice } from '../helpers/counted-device.ts';
 import { checkpointFolder } from '../helpers/models.ts';
 
 /** Numbers of a .npy file by the letter of the format. */
@@ -35,11 +36,43 @@ describe('a capture', () => {
     heads: [1, 6],
   } as const;
 
-  async function captured(runner: Runner, chosen: CaptureSettings): Promise<Record<string, Uint8Array>> {
+  async function captured(
+    runner: Runner,
+    chosen: CaptureSettings,
+    captureBytes?: number,
+  ): Promise<Record<string, Uint8Array>> {
     const file = memoryFile(planCapture(runner, rows, chosen).fileBytes);
-    await captureNpz(runner, rows, chosen, file);
+    await captureNpz(runner, rows, chosen, file, { captureBytes });
     return unzipSync(file.bytes);
   }
+
+  it('of what does not fit into memory together is put together of runs over heads and positions', async () => {
+    const counted = new CountedDevice(nodeDevice('cpu', { threads: 1 }));
+    const workbench = await openWorkbench(checkpointFolder('ioi-4l'), counted.device);
+    const { runner } = workbench.opened;
+    try {
+      const whole = await captured(runner, settings);
+      for (const budget of [4096, 12_000]) {
+        counted.reset();
+        const apart = await captured(runner, settings, budget);
+        // 4 prompts may share a run; 8 heads' keys are always whole
+        expect(counted.ofRun).toBeLessThan(4 * Math.max(budget, 4 * 10 * 8 * 16) + 4096);
+        expect(planCapture(runner, rows, settings, budget).runs).toBeGreaterThan(10);
+        expect(Object.keys(apart)).toEqual(Object.keys(whole));
+        for (const [name, file] of Object.entries(whole)) {
+          const [a, b] = [numbersOf(apart[name]), numbersOf(file)];
+          expect(a.dims, name).toEqual(b.dims);
+          const off = a.values.reduce(
+            (most, x, i) => (x === b.values[i] ? most : Math.max(most, Math.abs(x - b.values[i]))),
+            0,
+          );
+          expect(off, name).toBeLessThan(1e-4);
+        }
+      }
+    } finally {
+      await workbench.close();
+    }
+  });
 
   it('holds what runs of the single prompts give, in both precisions', async () => {
     const workbench = await openWorkbench(checkpointFolder('ioi-4l'), nodeDevice('cpu', { threads: 1 }));
@@ -269,6 +302,20 @@ describe('a capture', () => {
     const z = planCapture(runner, prompts, { sites: ['z'] });
     expect(z.runs).toBe(4);
     expect(z.memory).toBe(2 * 256 * 2 ** 20);
+  });
+
+  it('of results and logits of long prompts takes some positions a run', () => {
+    const shape = { ...shapeOf(2, 64, ['result']), vocab: 128_000 };
+    const prompts = [{ ids: new Array<number>(4096).fill(0) }];
+    // 64 heads × 4,096 numbers take 1 MiB a position, and 4 GiB a layer.
+    const results = planCapture({ shape } as Runner, prompts, { sites: ['result'] });
+    expect(results.bytes).toBe(2 * 2 ** 32);
+    expect(results.runs).toBe(2 * 16);
+    expect(results.memory).toBe(2 * 256 * 2 ** 20);
+    const logits = planCapture({ shape } as Runner, prompts, { sites: ['logits'] });
+    expect(logits.bytes).toBe(4 * 4096 * 128_000);
+    expect(logits.runs).toBe(8);
+    expect(logits.memory).toBeLessThanOrEqual(2 * 256 * 2 ** 20);
   });
 });
 
