@@ -231,7 +231,42 @@ describe('a vision transformer', () => {
     await app.settled();
     await page.locator('[data-position="0"]').first().waitFor();
     expect(await page.locator('[data-position="1"]').first().textContent()).toContain('r1c1');
+    await page.getByRole('slider', { name: 'α' }).fill('1.5');
+    await app.settled();
+    const strip = await page
+      .locator('[data-sink]')
+      .evaluateAll((all) =>
+        all.map((each) => [Number((each as HTMLElement).dataset.position), each.ariaLabel] as const),
+      );
+    const onPatches = strip.filter(([position]) => position >= 1);
+    expect(onPatches.length).toBeGreaterThan(0);
+    expect(onPatches.length).toBeLessThan(9);
+    const sinkPicture = page.getByTestId('sink-picture');
+    const canvas = sinkPicture.locator('canvas');
+    expect(await canvas.getAttribute('data-marks')).toBe(onPatches.map(([position]) => position).join(' '));
+    const tints = JSON.parse((await canvas.getAttribute('data-values')) ?? '[]') as (number | null)[];
+    for (const [position, words] of onPatches)
+      expect(tints[position - 1]?.toFixed(3)).toBe(/receives ([\d.]+)/.exec(words ?? '')?.[1]);
+    expect(tints.filter((value) => value === null)).toHaveLength(9 - onPatches.length);
+    expect(await sinkPicture.getAttribute('aria-label')).toContain(
+      `${onPatches.length} of 9 patches ${onPatches.length === 1 ? 'is a sink' : 'are sinks'}: `,
+    );
+    // a click on a sink's patch looks at that sink
+    const [position] = onPatches[0];
+    await sinkPicture.scrollIntoViewIfNeeded();
+    const box = (await canvas.boundingBox())!;
+    const [column, line] = [(position - 1) % 3, Math.floor((position - 1) / 3)];
+    await canvas.click({
+      position: { x: ((column + 0.5) / 3) * box.width, y: ((line + 0.5) / 3) * box.height },
+    });
+    await expect
+      .poll(() => page.locator(`[data-sink][data-position="${position}"]`).getAttribute('aria-pressed'))
+      .toBe('true');
+    expect(await violations(page)).toEqual([]);
     await shot(page, 'E-vit-sinks');
+    await page.emulateMedia({ colorScheme: 'dark' });
+    await shot(page, 'E-vit-sinks-dark');
+    await page.emulateMedia({ colorScheme: 'light' });
     await page.locator('nav').getByRole('button', { name: /Heads/ }).click();
 
     const { bytes } = await saved(page, () => page.keyboard.press('Control+s'));
@@ -323,6 +358,35 @@ describe('an encoder and a decoder', () => {
     await page.getByRole('button', { name: 'Patterns', exact: true }).click();
     await app.settled();
     await shot(page, 'E-t5-dark');
+    // cross-attention has an entropy over the source, and no previous token
+    await page.getByRole('button', { name: 'Grid', exact: true }).click();
+    const values = async (): Promise<(number | null)[][]> =>
+      JSON.parse((await page.getByTestId('head-grid').getAttribute('data-values')) ?? '[]') as [];
+    const rows = Array.from({ length: ids.length }, (_, query) =>
+      pattern.subarray(query * keys, (query + 1) * keys),
+    );
+    const bits = (row: Float32Array): number => -row.reduce((sum, p) => sum + (p && p * Math.log2(p)), 0);
+    const mean = (of: (row: Float32Array) => number): number =>
+      rows.reduce((sum, row) => sum + of(row), 0) / rows.length;
+    expect((await values())[1][2]).toBeCloseTo(mean(bits), 3);
+    const says = page.getByTestId('cross-says');
+    expect(await says.textContent()).toMatch(/Entropy tells there how widely a head spreads over the source/);
+    await shot(page, 'E-t5-grid-dark');
+    const metric = page.getByRole('combobox', { name: 'Colour by' });
+    await metric.selectOption('first');
+    await app.settled();
+    expect((await values())[1][2]).toBeCloseTo(
+      mean(([first]) => first),
+      3,
+    );
+    await metric.selectOption('previous');
+    await app.settled();
+    const [own, cross] = await values();
+    expect(own.every((value) => value !== null && value >= 0)).toBe(true);
+    expect(cross).toEqual([null, null, null, null]);
+    expect(await says.textContent()).toMatch(/Previous token compares places in one text, so × has no value/);
+    await page.emulateMedia({ colorScheme: 'light' });
+    await shot(page, 'E-t5-grid-none');
     // without a source nothing is run, and it is said why
     await source.fill('');
     await source.press('Enter');

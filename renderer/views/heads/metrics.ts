@@ -17,6 +17,8 @@ export interface Metric {
   readonly diverging?: boolean;
   /** What the number means, in a sentence. */
   readonly says: string;
+  /** What it means in cross-attention; false where it compares places in one text, so that cross-attention has none. */
+  readonly cross?: string | false;
 }
 
 export const METRICS: readonly Metric[] = [
@@ -27,6 +29,7 @@ export const METRICS: readonly Metric[] = [
     source: 'run',
     unit: 'bits',
     says: 'How widely a head spreads its attention: 0 bits is one key, 3 bits are as many as 8 equal ones; mean over queries.',
+    cross: 'how widely a head spreads over the source',
   },
   {
     id: 'first',
@@ -35,6 +38,7 @@ export const METRICS: readonly Metric[] = [
     source: 'run',
     domain: [0, 1],
     says: 'The share of attention that later tokens give to the first one, 0 to 1; mean over queries.',
+    cross: 'what share all queries give to the source’s first token',
   },
   {
     id: 'sinks',
@@ -43,6 +47,7 @@ export const METRICS: readonly Metric[] = [
     source: 'run',
     domain: [0, 1],
     says: 'The share of a head’s attention, 0 to 1, that goes to its sinks: keys that receive more than 5 / T on average.',
+    cross: false,
   },
   {
     id: 'previous',
@@ -51,6 +56,7 @@ export const METRICS: readonly Metric[] = [
     source: 'run',
     domain: [0, 1],
     says: 'The share of attention, 0 to 1, that goes to the token just before the query; mean over queries.',
+    cross: false,
   },
   {
     id: 'distance',
@@ -59,6 +65,7 @@ export const METRICS: readonly Metric[] = [
     source: 'run',
     unit: 'tokens',
     says: 'How far back a head looks, in tokens, weighted by attention; mean over queries.',
+    cross: false,
   },
   {
     id: 'induction',
@@ -67,6 +74,7 @@ export const METRICS: readonly Metric[] = [
     source: 'profile',
     domain: [0, 1],
     says: 'Attention, 0 to 1, to the token that followed the same token before, on random segments repeated twice.',
+    cross: false,
   },
   {
     id: 'induction-off-first',
@@ -75,6 +83,7 @@ export const METRICS: readonly Metric[] = [
     source: 'profile',
     domain: [0, 1],
     says: 'The induction score among the attention that is not on position 0: what a head does when it does not rest there.',
+    cross: false,
   },
   {
     id: 'repeated-previous',
@@ -83,6 +92,7 @@ export const METRICS: readonly Metric[] = [
     source: 'profile',
     domain: [0, 1],
     says: 'Attention, 0 to 1, to the token just before, on random segments repeated twice: independent of any prompt.',
+    cross: false,
   },
   {
     id: 'duplicate',
@@ -91,6 +101,7 @@ export const METRICS: readonly Metric[] = [
     source: 'profile',
     domain: [0, 1],
     says: 'Attention, 0 to 1, to earlier occurrences of the query’s own token, on random segments repeated twice.',
+    cross: false,
   },
   {
     id: 'attribution',
