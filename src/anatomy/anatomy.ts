@@ -126,6 +126,8 @@ export type InputRole =
       readonly dims?: readonly (number | string | null)[];
       /** What each axis measures; source positions are those of an encoder. */
       readonly measures?: readonly (number | 'batch' | 'tokens' | 'source')[];
+      /** The encoder that lies beside the file and makes it, and the input that the encoder needs for that; absent where it reads text. */
+      readonly madeBy?: { readonly file: string; readonly from?: string };
     };
 
 /** What was found and not understood, for a person to read. */

@@ -124,9 +124,17 @@ export function repeated(tensor: Tensor, rows: number): Tensor {
   return { ...tensor, dims: [rows, ...tensor.dims.slice(1)], data: all };
 }
 
-/** The error for an input that nobody gave, with its shape. */
-export const notGiven = ({ name, dims, type }: UnknownInput): HeadscopeError =>
-  new HeadscopeError(
+/** The error for an input that nobody gave, with its shape; where an encoder makes it, what the encoder reads is asked for. */
+export function notGiven({ name, dims, type, madeBy }: UnknownInput): HeadscopeError {
+  const wanted = `the input ${JSON.stringify(name)} of shape ${shapeText(dims)} (${dataTypeName(type)})`;
+  if (!madeBy)
+    return new HeadscopeError(
+      'unknown-input',
+      `The model wants ${wanted}, and its graph does not show what to feed it. Give it as a NumPy file.`,
+    );
+  const source = madeBy.from === undefined ? 'a source text' : `the input ${JSON.stringify(madeBy.from)}`;
+  return new HeadscopeError(
     'unknown-input',
-    `The model wants the input ${JSON.stringify(name)} of shape ${shapeText(dims)} (${dataTypeName(type)}), and its graph does not show what to feed it. Give it as a NumPy file.`,
+    `The model attends to what ${madeBy.file} makes of ${source}, which was not given. Give it, or what is made of it: ${wanted} as a NumPy file.`,
   );
+}

@@ -95,6 +95,26 @@ export async function openEncoder(
   return readCheckpoint(decoder.name, decoder.files, file, shapes);
 }
 
+/**
+ * A decoder whose inputs say which encoder beside it makes them, so that a missing one is asked for by what the encoder reads. The same
+ * checkpoint where there is no encoder, or none that can be read.
+ */
+export async function namingEncoder(checkpoint: Checkpoint): Promise<Checkpoint> {
+  if (!statesInput(checkpoint)) return checkpoint;
+  const encoder = await openEncoder(checkpoint).catch((error: unknown) => {
+    if (error instanceof HeadscopeError) return undefined;
+    throw error;
+  });
+  if (!encoder) return checkpoint;
+  const readsText = encoder.anatomy.inputs.some(({ role }) => role === 'tokens');
+  const from = readsText ? undefined : unknownInputs(encoder.anatomy)[0]?.name;
+  const madeBy = { file: encoder.file, ...(from !== undefined && { from }) };
+  const inputs = checkpoint.anatomy.inputs.map((input) =>
+    input.role === 'unknown' && input.measures?.[1] === 'source' ? { ...input, madeBy } : input,
+  );
+  return { ...checkpoint, anatomy: { ...checkpoint.anatomy, inputs } };
+}
+
 /** The encoder's states, [1, positions, width]. */
 async function runEncoder(
   encoder: Checkpoint,

@@ -3,6 +3,7 @@ import { tokenIdsTokenizer } from '../text/token-ids.ts';
 import { loadTokenizerFiles } from '../text/tokenizer/load-files.ts';
 import type { Tokenizer } from '../text/tokenizer/tokenizer.ts';
 import { chooseModelFile, readCheckpoint, type Checkpoint, type InputShapes } from './checkpoint.ts';
+import { namingEncoder } from './encode-source.ts';
 import type { OpenModel } from './open.ts';
 
 /** A checkpoint and its tokenizer: what can be known without running it. */
@@ -35,7 +36,8 @@ export async function openCheckpointFiles(
   file?: string,
   shapes?: InputShapes,
 ): Promise<OpenCheckpoint> {
-  const checkpoint = await readCheckpoint(name, folder, file ?? (await chooseModelFile(folder)), shapes);
+  const read = await readCheckpoint(name, folder, file ?? (await chooseModelFile(folder)), shapes);
+  const checkpoint = await namingEncoder(read);
   const { tokenizer, notes } = await readTokenizer(folder, checkpoint);
   return { checkpoint, folder, tokenizer, notes };
 }

@@ -432,7 +432,9 @@ describe('an encoder of sound with a decoder of text', () => {
     const dialog = page.getByRole('dialog');
     expect(await dialog.textContent()).toMatch(/Still missing: input_features/);
     await dialog.getByRole('button', { name: 'Not now' }).click();
-    await expect.poll(() => page.locator('main').textContent()).toMatch(/wants the input/);
+    await expect
+      .poll(() => page.locator('main').textContent())
+      .toMatch(/makes of the input "input_features"/);
     await page.getByRole('button', { name: 'Inputs of all…' }).click();
     const { dims, data } = readGoldenSample(inRepository('test/layouts/samples/sound')).expected.inputs!
       .input_features;

@@ -280,7 +280,9 @@ describe('an encoder of sound with a decoder of text', () => {
       ],
     });
     expect([before.measured, before.positions]).toEqual([null, null]);
-    await expect(joined.client.call('whatIf', { ...asked, ids: [2, 7] })).rejects.toThrow(/wants the input/);
+    await expect(joined.client.call('whatIf', { ...asked, ids: [2, 7] })).rejects.toThrow(
+      /makes of the input "input_features"/,
+    );
     const { dims, data } = readGoldenSample(folderOf('samples/sound')).expected.inputs!.input_features;
     const tensor = floats(dims, (i) => data[i]);
     const { id } = await give('input_features', tensor);

@@ -19,6 +19,7 @@ import { Errors, maxAbs } from '../helpers/numbers.ts';
 import { wrongFacts } from './anatomy-facts.ts';
 import { figure, FormatRows } from './formats.ts';
 import { readGoldenSample, scoresError, valuesError } from './golden-sample.ts';
+import { writeSpeechPair } from './speech-pair.ts';
 
 /*
  * Encoder and decoder in two files, as Optimum writes them: the encoder is run on the source and the decoder attends to what it gives.
@@ -205,6 +206,37 @@ describe('a decoder with and without a cache in one file', () => {
       figure(differences.worst),
     );
     await workbench.close();
+  });
+});
+
+describe('a decoder that is run without its source', () => {
+  const run = async (folder: string): Promise<unknown> => {
+    const workbench = await openWorkbench(folder, device);
+    try {
+      return await runAll(workbench.opened.runner, { rows: [{ ids: [5] }] });
+    } finally {
+      await workbench.close();
+    }
+  };
+
+  it('asks for the text that the encoder beside it reads', async () => {
+    await expect(run(folderOf('t5-pair'))).rejects.toMatchObject({
+      code: 'unknown-input',
+      message: expect.stringMatching(/what encoder_model\.onnx makes of a source text.*"encoder_/) as string,
+    });
+  });
+
+  it('asks for the input that the encoder beside it wants', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'speech-'));
+    writeSpeechPair(folder);
+    await expect(run(folder)).rejects.toThrow(
+      /what encoder_model\.onnx makes of the input "input_features".*"encoder_/,
+    );
+    rmSync(path.join(folder, 'encoder_model.onnx'));
+    await expect(run(folder)).rejects.toThrow(/wants the input "encoder_.*does not show/);
+    writeFileSync(path.join(folder, 'encoder_model.onnx'), 'broken');
+    await expect(run(folder)).rejects.toThrow(/wants the input "encoder_.*does not show/);
+    rmSync(folder, { recursive: true });
   });
 });
 
