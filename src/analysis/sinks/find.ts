@@ -1,6 +1,6 @@
 import { HeadscopeError, throwIfCancelled } from '../../errors.ts';
 import type { GivenInputs } from '../../instrument/given.ts';
-import type { ModelShape, Row, RowResult, RunOptions, Runner } from '../../instrument/runner.ts';
+import type { ModelShape, Row, RowResult, RunOptions, RunRequest, Runner } from '../../instrument/runner.ts';
 import { MIN_QUERIES, sinkThreshold, type SinkRule } from './by-attention.ts';
 import { defaultTau, TAU } from './by-hidden-state.ts';
 import {
@@ -72,10 +72,13 @@ interface PromptRecord {
   readonly norms: { readonly value: Float64Array | null; readonly key: Float64Array | null };
 }
 
+/** From this many tokens on, a second run costs more than reading residual streams in the first that may turn out not to matter. */
+const LONG_PROMPT = 1024;
+
 /**
  * Finds the attention sinks of each prompt by both definitions, with the evidence for each, and which tokens and heads are
  * sinks overall. The first pass needs summaries alone; residual streams are read in a second one only where some coordinate
- * is large enough to matter.
+ * is large enough to matter. Long prompts are run once, as long as their streams may be in memory together.
  * @throws HeadscopeError `no-prompts`, `bad-setting`, `not-available` (dimensions were given, but the graph shows no residual stream), and
  * what `Runner.run` throws
  */
@@ -95,8 +98,24 @@ export async function findSinks(
   const large = new Set<number>();
   let largestNormalised = 0;
   const rows: Row[] = prompts.map(({ ids, given }) => ({ ids, given }));
+  const search = settings.dims === undefined;
+  const longest = Math.max(...prompts.map(({ ids }) => ids.length));
+  const chunks = residualChunks(shape, longest);
+  const once = chunks.length === 1 && longest >= LONG_PROMPT;
   const report = (pass: number) => (done: number, total: number) =>
-    options.onProgress?.(pass * total + done, 2 * total);
+    options.onProgress?.(once ? 2 * done : pass * total + done, 2 * total);
+
+  const streams: NormalisedStreams[] = [];
+  const seen: Sighting[] = [];
+  const onStreams = (row: RowResult, chunk: number, watched: readonly number[]): void => {
+    throwIfCancelled(options.signal);
+    const layers = chunks[chunk];
+    const read = (streams[row.index] ??= noStreams(shape, row.ids.length, watched));
+    readStreams(read, shape, row, layers);
+    if (search) seen.push(...rowSightings(shape, row, layers, isLast(chunk), settings));
+  };
+  const isLast = (chunk: number): boolean => search && chunk === chunks.length - 1;
+  const tapsOf = (chunk: number): RunRequest['taps'] => residualTaps(shape, chunks[chunk], isLast(chunk));
 
   const onSummaries = (row: RowResult): void => {
     const tokens = row.ids.length;
@@ -111,35 +130,27 @@ export async function findSinks(
         key: meanNorms(shape, summaries.keyNorm, tokens),
       },
     };
+    const largeHere = new Set<number>();
     for (const stream of summaries.maxNormalised) {
       stream.forEach((value, dim) => {
         largestNormalised = Math.max(largestNormalised, value);
-        if (value > tau) large.add(dim);
+        if (value > tau) largeHere.add(dim);
       });
     }
+    for (const dim of largeHere) large.add(dim);
+    const watched = settings.dims ?? [...largeHere];
+    if (once && watched.length > 0) onStreams(row, 0, watched);
   };
-  await runner.run({ rows, logits: 'none', summaries: true }, onSummaries, {
+  const taps = once ? tapsOf(0) : undefined;
+  await runner.run({ rows, logits: 'none', summaries: true, taps }, onSummaries, {
     ...options,
     onProgress: report(0),
   });
 
   const watched = settings.dims ?? [...large].sort((a, b) => a - b);
-  const streams: NormalisedStreams[] = [];
-  const seen: Sighting[] = [];
-  const shown = residualLayers(shape).length;
-  if (watched.length > 0 && shown > 0) {
-    const search = settings.dims === undefined;
-    const chunks = residualChunks(shape, Math.max(...prompts.map(({ ids }) => ids.length)));
-    for (const [i, layers] of chunks.entries()) {
-      const final = search && i === chunks.length - 1;
-      const onResid = (row: RowResult): void => {
-        throwIfCancelled(options.signal);
-        const read = (streams[row.index] ??= noStreams(shape, row.ids.length, watched));
-        readStreams(read, shape, row, layers);
-        if (search) seen.push(...rowSightings(shape, row, layers, final, settings));
-      };
-      const taps = residualTaps(shape, layers, final);
-      await runner.run({ rows, logits: 'none', taps }, onResid, {
+  if (!once && watched.length > 0 && chunks.length > 0) {
+    for (const i of chunks.keys()) {
+      await runner.run({ rows, logits: 'none', taps: tapsOf(i) }, (row) => onStreams(row, i, watched), {
         ...options,
         onProgress: (done, total) => report(1)((i * total + done) / chunks.length, total),
       });
@@ -163,7 +174,13 @@ export async function findSinks(
     dimensions: { ...decision, source, tau, ceiling, largestNormalised },
     agreement: sinkDims.length === 0 ? null : countAgreement(documents),
     summary: tally.summary(settings.summary),
-    notes: notes(settings, prompts.length, { tau, ceiling, largestNormalised, source, shown }),
+    notes: notes(settings, prompts.length, {
+      tau,
+      ceiling,
+      largestNormalised,
+      source,
+      shown: chunks.length > 0,
+    }),
   };
 }
 
@@ -186,10 +203,10 @@ function notes(
     ceiling: number;
     largestNormalised: number;
     source: 'found' | 'given' | 'none';
-    shown: number;
+    shown: boolean;
   },
 ): string[] {
-  if (found.shown === 0)
+  if (!found.shown)
     return ['The graph shows no residual stream, so sinks by hidden state cannot be looked for.'];
   const out: string[] = [];
   const ceiling = found.ceiling.toFixed(1);

@@ -48,13 +48,18 @@ export function readStreams(
   }
 }
 
-/** Positions with φ > tau in some layer. @param sinkDims among `streams.dims` */
+/**
+ * Positions with φ > tau in some layer.
+ * @param streams with all of `sinkDims` that are over tau somewhere; undefined when none is
+ */
 export function hiddenStateSinks(
-  streams: NormalisedStreams,
+  streams: NormalisedStreams | undefined,
   sinkDims: readonly number[],
   tau: number,
 ): Map<TokenPos, HiddenStateSink> {
-  const columns = sinkDims.map((d) => streams.dims.indexOf(d));
+  const held = sinkDims.filter((dim) => streams?.dims.includes(dim));
+  if (streams === undefined || held.length === 0) return new Map();
+  const columns = held.map((d) => streams.dims.indexOf(d));
   const width = streams.dims.length;
   const sinks = new Map<TokenPos, HiddenStateSink>();
   const tokens = streams.layers[0].length / width;
@@ -62,9 +67,7 @@ export function hiddenStateSinks(
     const perLayer = streams.layers.map((layer) => Math.max(...columns.map((i) => layer[k * width + i])));
     const firstLayer = perLayer.findIndex((value) => value > tau);
     if (firstLayer < 0) continue;
-    const dims = sinkDims.filter((_, j) =>
-      streams.layers.some((layer) => layer[k * width + columns[j]] > tau),
-    );
+    const dims = held.filter((_, j) => streams.layers.some((layer) => layer[k * width + columns[j]] > tau));
     sinks.set(k, { phi: Math.max(...perLayer), dims, firstLayer });
   }
   return sinks;
