@@ -3,10 +3,9 @@ import type { GraphBuilder } from '../onnx/build.ts';
 import type { Node } from '../onnx/model.ts';
 import { dequantisedMatrix } from '../onnx/quantised.ts';
 import type { ElementType } from '../runtime/device.ts';
-import { allQueries, declarePatternInputs, editPattern } from './edit-pattern.ts';
+import { allQueries, attend, declarePatternInputs, type Attended, type Make } from './edit-pattern.ts';
 import type { Names, Switch } from './names.ts';
-import { currentPattern, patternTaps, tapGroup } from './pattern-taps.ts';
-import type { AttentionInBlocks } from './query-blocks/attention.ts';
+import { patternTaps, tapGroup } from './pattern-taps.ts';
 import { summariseCross, summarisePattern, summariseStreams, thumbnail } from './summaries.ts';
 import { asFloat, canonical, elementType, gated, give, isOn, noChange, nothing, restore } from './values.ts';
 import type { ValueTypes } from './values.ts';
@@ -57,7 +56,7 @@ export function declareInputs(context: BlockContext): void {
  * else, so every pattern of the model would stay in memory until then. And the off branch copies nothing.
  * @param inBlocks attention that was worked out in blocks of queries before, with the edits and taps of its pattern
  */
-export function instrumentBlock(context: BlockContext, inBlocks?: AttentionInBlocks): InstrumentedBlock {
+export function instrumentBlock(context: BlockContext, inBlocks?: Attended): InstrumentedBlock {
   const { builder: g, names, block, types, mixing } = context;
   const at = (what: string): string => names.layer(block.layer, what);
   const on = g.subgraph('on');
@@ -80,15 +79,14 @@ export function instrumentBlock(context: BlockContext, inBlocks?: AttentionInBlo
     return z;
   };
 
-  const queries = allQueries(context);
-  const edited = inBlocks ? undefined : editPattern(on, context, queries, mix);
-  const z = editZ(on, context, edited?.z ?? inBlocks!.z);
+  const attended = inBlocks ?? attention(on, context, mix);
+  const z = editZ(on, context, attended.z);
   const plain = inBlocks ? inBlocks.z : mix(off, block.pattern.value);
   const renamed = new Map([
     [block.z.value, output(at('z'), z.value, plain, elementType(types, block.z.value))],
   ]);
   const taps: Record<string, string> = {
-    pattern_change: output(at('pattern_change'), edited?.change ?? inBlocks!.change, noChange(off)),
+    pattern_change: output(at('pattern_change'), attended.change, noChange(off)),
     z_change: output(at('z_change'), z.change, noChange(off)),
   };
   g.output(taps.pattern_change, 'float32');
@@ -96,23 +94,12 @@ export function instrumentBlock(context: BlockContext, inBlocks?: AttentionInBlo
 
   const head = (value: HeadValue | undefined): ((body: GraphBuilder) => string) | undefined =>
     value && ((body) => canonical(body, value, types));
-  let ofPattern = inBlocks?.taps;
-  if (edited) {
-    const current = currentPattern(context, edited, queries);
-    if (context.patternShared) {
-      const pattern = restore(on, current(on), block.pattern, types);
-      const type = elementType(types, block.pattern.value);
-      renamed.set(block.pattern.value, output(at('pattern'), pattern, block.pattern.value, type));
-    }
-    ofPattern = patternTaps(on, context, {
-      pattern: current,
-      scores: (body) => canonical(body, block.scores, types),
-      thumbnail: (body) => thumbnail(body, names, current(body), names.global('pool')),
-      summaries: (block.kind === 'cross' ? summariseCross : summarisePattern)(context, current),
-    });
+  const { shared, ...ofPattern } = attended.read;
+  if (shared !== undefined) {
+    const type = elementType(types, block.pattern.value);
+    renamed.set(block.pattern.value, output(at('pattern'), shared, block.pattern.value, type));
   }
-  for (const [key, value] of Object.entries(ofPattern ?? {}))
-    taps[key] = captured(at(`captured_${key}`), value);
+  for (const [key, value] of Object.entries(ofPattern)) taps[key] = captured(at(`captured_${key}`), value);
   const finalZ = (body: GraphBuilder): string =>
     atPositions(body, names, block.layer, canonical(body, block.z, types, z.value), 2);
   const { outputProjection: projection, residPre } = block;
@@ -149,6 +136,26 @@ export function instrumentBlock(context: BlockContext, inBlocks?: AttentionInBlo
   for (const key of Object.keys(after)) taps[key] = at(`captured_${key}`);
   const late = Object.keys(after).length > 0 ? { layer: block.layer, values: after } : undefined;
   return { taps, renamed, late };
+}
+
+/** Attention over all queries at once; `shared` is the pattern in the model's own shape, where the model reads it elsewhere too. */
+function attention(
+  on: GraphBuilder,
+  context: BlockContext,
+  mix: (body: GraphBuilder, pattern: string) => string,
+): Attended {
+  const { names, block, types, patternShared } = context;
+  const read = (body: GraphBuilder, pattern: Make): Record<string, string> => ({
+    ...patternTaps(body, context, {
+      pattern,
+      scores: (inner) => canonical(inner, block.scores, types),
+      thumbnail: (inner) => thumbnail(inner, names, pattern(inner), names.global('pool')),
+      summaries: (block.kind === 'cross' ? summariseCross : summarisePattern)(context, pattern),
+    }),
+    ...(patternShared && { shared: restore(body, pattern(body), block.pattern, types) }),
+  });
+  const shared = elementType(types, block.pattern.value);
+  return attend(on, context, allQueries(context), mix, read, { shared });
 }
 
 /** Captures late taps beside the model: for the last block, and where the next block does not come after them. */

@@ -292,5 +292,6 @@ function layerFeeds(
   if (mask.length + act.length + vars.length > 0)
     tensors.head_settings = headSettings([...mask, ...act, ...vars], block, batch);
   if (edits.length > z.length) switches.add('edit_pattern');
+  if ([pattern, mask, act, vars].filter((kind) => kind.length > 0).length > 1) switches.add('edit_several');
   return { tensors, switches };
 }

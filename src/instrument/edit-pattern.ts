@@ -1,18 +1,22 @@
 import type { Block } from '../anatomy/anatomy.ts';
 import type { GraphBuilder } from '../onnx/build.ts';
 import type { BlockContext } from './block.ts';
+import type { ElementType } from '../runtime/device.ts';
 import { HEAD_SETTINGS, type HeadSetting, type Names, type Switch } from './names.ts';
-import { canonical, elementType, gated, isOn, noChange, normalised, nothing, restore } from './values.ts';
+import { canonical, either, elementType, gated, isOn, noChange, normalised, restore } from './values.ts';
 
-/** The edited pattern and what follows from it; `pattern` has no elements while no edit of patterns is on. */
-export interface EditedPattern {
-  /** float32 [batch, head, query, key] */
-  readonly pattern: string;
-  /** max |after − before| per [batch, head] */
+/** What attention gives, with the pattern as it is or as edits left it. */
+export interface Attended {
+  /** max |after − before| of the pattern per [batch, head] */
   readonly change: string;
-  /** z of the edited pattern, as the model computes it */
+  /** z, as the model computes it */
   readonly z: string;
+  /** What was read off the pattern, by name. */
+  readonly read: Readonly<Record<string, string>>;
 }
+
+/** Makes a value inside a body. */
+export type Make = (body: GraphBuilder) => string;
 
 /** The queries that are at work: all of them, or a block of them. */
 export interface Queries {
@@ -47,20 +51,20 @@ export function declarePatternInputs({ builder: g, names, block }: BlockContext)
   g.input(at('head_settings'), 'float32', ['hs_b', 'hs_h', HEAD_SETTINGS.length]);
 }
 
-/** A step of editing that its switch turns on. */
-function step(
-  body: GraphBuilder,
-  { names, block }: BlockContext,
-  name: Switch,
-  pattern: string,
-  edit: (inner: GraphBuilder) => string,
-): string {
+/** One kind of edit of a pattern [batch, head, query, key]. */
+interface Step {
+  readonly name: Switch;
+  edit(body: GraphBuilder, pattern: string): string;
+}
+
+/** The pattern after a step, or as it is while the step's switch is off. */
+function through(body: GraphBuilder, { names, block }: BlockContext, step: Step, pattern: string): string {
   const edited = body.unique('pattern');
   gated(
     body,
-    isOn(body, names, block.layer, name),
+    isOn(body, names, block.layer, step.name),
     [edited],
-    (inner) => [edit(inner)],
+    (inner) => [step.edit(inner, pattern)],
     () => [pattern],
   );
   return edited;
@@ -70,78 +74,142 @@ function step(
 const headSetting = (body: GraphBuilder, { names, block }: BlockContext, name: HeadSetting): string =>
   column(body, names.layer(block.layer, 'head_settings'), HEAD_SETTINGS.indexOf(name));
 
-/** The first two edits of a pattern: scale and add, then mask. [batch, head, query, key] */
+/** The first two edits of a pattern: scale and add, then mask. */
+function scaleAndMaskSteps(context: BlockContext, queries: Pick<Queries, 'rows'>): Step[] {
+  const { names, block } = context;
+  const input = (body: GraphBuilder, what: string): string =>
+    queries.rows(body, names.layer(block.layer, what), 2);
+  return [
+    {
+      name: 'edit_scale',
+      edit: (body, pattern) =>
+        body.op('Add', [body.op('Mul', [pattern, input(body, 'pattern_scale')]), input(body, 'pattern_add')]),
+    },
+    {
+      name: 'edit_mask',
+      edit: (body, pattern) =>
+        applyMask(body, pattern, headSetting(body, context, 'mask'), input(body, 'mask_allowed'), block),
+    },
+  ];
+}
+
+/** A pattern scaled and masked, which is what ACT looks at. [batch, head, query, key] */
 export function scaleAndMask(
   body: GraphBuilder,
   context: BlockContext,
   queries: Pick<Queries, 'rows'>,
   pattern: string,
 ): string {
-  const { names, block } = context;
-  const input = (inner: GraphBuilder, what: string): string =>
-    queries.rows(inner, names.layer(block.layer, what), 2);
-  const scaled = step(body, context, 'edit_scale', pattern, (inner) =>
-    inner.op('Add', [inner.op('Mul', [pattern, input(inner, 'pattern_scale')]), input(inner, 'pattern_add')]),
-  );
-  return step(body, context, 'edit_mask', scaled, (inner) =>
-    applyMask(inner, scaled, headSetting(inner, context, 'mask'), input(inner, 'mask_allowed'), block),
+  return scaleAndMaskSteps(context, queries).reduce(
+    (before, step) => through(body, context, step, before),
+    pattern,
   );
 }
 
+/** All edits of a pattern, in their order: scale and add, mask, ACT, VAR. */
+function editSteps(context: BlockContext, queries: Queries): Step[] {
+  const { names, block, types } = context;
+  const steps = scaleAndMaskSteps(context, queries);
+  steps.push({
+    name: 'edit_act',
+    edit: (body, pattern) =>
+      applyAct(body, pattern, {
+        on: headSetting(body, context, 'act'),
+        threshold: headSetting(body, context, 'threshold'),
+        beta: headSetting(body, context, 'beta'),
+        received: queries.received(body, pattern),
+        sinkable: overKeys(body, names.global('sinkable')),
+      }),
+  });
+  const residual = block.residPre;
+  // sinks are positions of this text; those of another have states of their own
+  if (residual !== undefined && block.kind === 'self')
+    steps.push({
+      name: 'edit_var',
+      edit: (body, pattern) =>
+        applyVar(
+          body,
+          pattern,
+          normalised(body, residual, types),
+          headSetting(body, context, 'var'),
+          queries.rows(body, names.global('var_queries'), 1),
+          names,
+        ),
+    });
+  return steps;
+}
+
 /**
- * Edits of the attention pattern, in this order: scale and add, mask, ACT, VAR; then z from what they give. Values named here are
- * [batch, head, query, key]; the settings of a head are in [batch, head, n] inputs whose first column says whether the edit applies to it.
+ * Attention from its pattern on: the edits of the pattern that are on, z from what they give, and what is read off the pattern. Values
+ * named here are [batch, head, query, key]; the settings of a head are in [batch, head, n] inputs whose first column says whether the edit
+ * applies to it.
+ *
+ * A value that leaves a branch as it came in is copied, and a pattern is large. So a pattern that nobody edits is read where it is, and an
+ * edit that is alone goes no way past the others.
  * @param mix adds the node that makes z from a pattern in the model's own shape
+ * @param read makes values of a pattern that `pattern` gives, under names that depend on nothing
+ * @param types of values that are not float32
  */
-export function editPattern(
+export function attend(
   on: GraphBuilder,
   context: BlockContext,
   queries: Queries,
   mix: (body: GraphBuilder, pattern: string) => string,
-): EditedPattern {
-  const { names, block, types } = context;
-  const result = { pattern: on.unique('pattern'), change: on.unique('pattern_change'), z: on.unique('z') };
-  gated(
-    on,
-    isOn(on, names, block.layer, 'edit_pattern'),
-    [result.pattern, result.change, result.z],
-    (body) => {
-      const before = canonical(body, block.pattern, types, queries.pattern);
-      const masked = scaleAndMask(body, context, queries, before);
-      let pattern = step(body, context, 'edit_act', masked, (inner) =>
-        applyAct(inner, masked, {
-          on: headSetting(inner, context, 'act'),
-          threshold: headSetting(inner, context, 'threshold'),
-          beta: headSetting(inner, context, 'beta'),
-          received: queries.received(inner, masked),
-          sinkable: overKeys(inner, names.global('sinkable')),
-        }),
-      );
-      const residual = block.residPre;
-      const calibrated = pattern;
-      // sinks are positions of this text; those of another have states of their own
-      if (residual !== undefined && block.kind === 'self')
-        pattern = step(body, context, 'edit_var', calibrated, (inner) =>
-          applyVar(
+  read: (body: GraphBuilder, pattern: Make) => Readonly<Record<string, string>>,
+  types: Readonly<Record<string, ElementType>> = {},
+): Attended {
+  const { names, block } = context;
+  const zType = elementType(context.types, block.z.value);
+  const steps = editSteps(context, queries);
+  const edited = (body: GraphBuilder): Record<string, string> => {
+    const before = canonical(body, block.pattern, context.types, queries.pattern);
+    const finish = (inner: GraphBuilder, pattern: string): Record<string, string> => ({
+      pattern,
+      change: largestChange(inner, before, pattern),
+      z: mix(inner, restore(inner, pattern, block.pattern, context.types, queries.pattern)),
+    });
+    const all = (inner: GraphBuilder): string =>
+      steps.reduce((pattern, step) => through(inner, context, step, pattern), before);
+    const alone = (inner: GraphBuilder, [step, ...others]: readonly Step[]): Record<string, string> =>
+      others.length === 0
+        ? finish(inner, step.edit(inner, before))
+        : either(
             inner,
-            calibrated,
-            normalised(inner, residual, types),
-            headSetting(inner, context, 'var'),
-            queries.rows(inner, names.global('var_queries'), 1),
-            names,
-          ),
-        );
-      const size = body.op('Abs', [body.op('Sub', [pattern, before])]);
-      return [
-        pattern,
-        body.reduce('ReduceMax', size, [2, 3], false),
-        mix(body, restore(body, pattern, block.pattern, types, queries.pattern)),
-      ];
-    },
-    (body) => [nothing(body), noChange(body), mix(body, queries.pattern)],
-    ['float32', 'float32', elementType(types, block.z.value)],
-  );
-  return result;
+            isOn(inner, names, block.layer, step.name),
+            (deep) => finish(deep, step.edit(deep, before)),
+            (deep) => alone(deep, others),
+            { z: zType },
+          );
+    const { pattern, ...rest } = either(
+      body,
+      isOn(body, names, block.layer, 'edit_several'),
+      (inner) => finish(inner, all(inner)),
+      (inner) => alone(inner, steps),
+      { z: zType },
+    );
+    return { ...rest, ...read(body, () => pattern) };
+  };
+  const plain = (body: GraphBuilder): Record<string, string> => {
+    const known = new Map<GraphBuilder, string>();
+    const pattern: Make = (inner) => {
+      const made = known.get(inner) ?? canonical(inner, block.pattern, context.types, queries.pattern);
+      known.set(inner, made);
+      return made;
+    };
+    return { change: noChange(body), z: mix(body, queries.pattern), ...read(body, pattern) };
+  };
+  const { change, z, ...others } = either(on, isOn(on, names, block.layer, 'edit_pattern'), edited, plain, {
+    ...types,
+    z: zType,
+  });
+  return { change, z, read: others };
+}
+
+/** max |after − before| per [batch, head]. */
+function largestChange(body: GraphBuilder, before: string, after: string): string {
+  const difference = body.op('Sub', [after, before]);
+  const up = body.reduce('ReduceMax', difference, [2, 3], false);
+  return body.op('Max', [up, body.op('Neg', [body.reduce('ReduceMin', difference, [2, 3], false)])]);
 }
 
 /** [batch, head, 1, 1] > 0 */
@@ -205,19 +273,21 @@ export function applyAct(g: GraphBuilder, pattern: string, act: ActValues): stri
   const above = g.op('Cast', [g.op('Greater', [act.received, act.threshold])], { to: 1 });
   const sinks = g.op('Mul', [above, act.sinkable]);
   const others = g.op('Sub', [g.float(1), sinks]);
-  const onSinks = g.op('Mul', [pattern, sinks]);
-  const onOthers = g.op('Mul', [pattern, others]);
-  const sinkMass = g.reduce('ReduceSum', onSinks, [3]);
-  const otherMass = g.reduce('ReduceSum', onOthers, [3]);
+  const kinds = g.op('Concat', [sinks, others], { axis: 2 }); // [·, head, 2, key]
+  const masses = g.op('MatMul', [pattern, g.op('Transpose', [kinds], { perm: [0, 1, 3, 2] })]);
+  const mass = (i: number): string => g.op('Slice', [masses, g.ints(i), g.ints(i + 1), g.ints(3)]);
+  const [sinkMass, otherMass] = [mass(0), mass(1)];
   const movable = g.op('Greater', [otherMass, g.float(0)]);
   const freed = g.op('Mul', [g.op('Sub', [g.float(1), act.beta]), sinkMass]);
   const gain = g.op('Add', [
     g.float(1),
     g.op('Div', [freed, g.op('Where', [movable, otherMass, g.float(1)])]),
   ]);
-  const calibrated = g.op('Add', [g.op('Mul', [onSinks, act.beta]), g.op('Mul', [onOthers, gain])]);
+  // Rows that stay are multiplied by exactly 1. One product makes the factors of all keys, which is faster than choosing among patterns.
   const chosen = g.op('And', [g.op('Greater', [act.on, g.float(0)]), movable]);
-  return g.op('Where', [chosen, calibrated, pattern]);
+  const factor = (value: string): string => g.op('Where', [chosen, value, g.float(1)]);
+  const factors = g.op('Concat', [factor(act.beta), factor(gain)], { axis: 3 });
+  return g.op('Mul', [pattern, g.op('MatMul', [factors, kinds])]);
 }
 
 /**

@@ -21,11 +21,12 @@ export class Names {
 
 /**
  * What can be turned on in one layer; what is off is not computed. `switches` holds them for all layers, [layers × SWITCHES.length].
- * `edit_pattern` stands for any of the four edits after it; with `tap_heads`, pattern and scores are those of the heads that
+ * `edit_pattern` stands for any of the four edits after it, `edit_several` for more than one of them; with `tap_heads`, pattern and scores are those of the heads that
  * the layer's `heads` names; with `tap_positions`, z, result and residual streams are those of the global `captured_positions`.
  */
 export const SWITCHES = [
   'edit_pattern',
+  'edit_several',
   'edit_scale',
   'edit_mask',
   'edit_act',

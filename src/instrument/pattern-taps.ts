@@ -1,32 +1,8 @@
 import type { GraphBuilder } from '../onnx/build.ts';
 import type { BlockContext } from './block.ts';
-import type { EditedPattern, Queries } from './edit-pattern.ts';
+import type { Make } from './edit-pattern.ts';
 import type { Switch } from './names.ts';
-import { canonical, gated, isOn, nothing } from './values.ts';
-
-type Make = (body: GraphBuilder) => string;
-
-/** The pattern as it is after edits, float32 [batch, head, query, key], worked out once per body. */
-export function currentPattern(
-  { names, block, types }: BlockContext,
-  edited: EditedPattern,
-  queries: Pick<Queries, 'pattern'>,
-): Make {
-  const known = new Map<GraphBuilder, string>();
-  return (body) => {
-    const pattern = known.get(body) ?? body.unique('pattern');
-    if (known.has(body)) return pattern;
-    known.set(body, pattern);
-    gated(
-      body,
-      isOn(body, names, block.layer, 'edit_pattern'),
-      [pattern],
-      () => [edited.pattern],
-      (inner) => [canonical(inner, block.pattern, types, queries.pattern)],
-    );
-    return pattern;
-  };
-}
+import { gated, isOn, nothing } from './values.ts';
 
 /** The values while the switch is on, empty tensors while it is off. */
 export function tapGroup(

@@ -100,6 +100,34 @@ export function gated(
   );
 }
 
+/**
+ * What `then` or `otherwise` gives, by name: both give the same names. As `gated`, where the names are known only when a branch is built.
+ * A value that was made outside a branch is copied when the branch gives it, so large ones had better be made inside.
+ */
+export function either(
+  builder: GraphBuilder,
+  condition: string,
+  then: (body: GraphBuilder) => Readonly<Record<string, string>>,
+  otherwise: (body: GraphBuilder) => Readonly<Record<string, string>>,
+  types: Readonly<Record<string, ElementType>> = {},
+): Record<string, string> {
+  const branch = (name: string, make: typeof then): { body: GraphBuilder; keys: string[] } => {
+    const body = builder.subgraph(name);
+    const made = make(body);
+    for (const [key, value] of Object.entries(made)) give(body, value, types[key]);
+    return { body, keys: Object.keys(made) };
+  };
+  const on = branch('on', then);
+  const off = branch('off', otherwise);
+  const outputs = builder.ops(
+    'If',
+    [condition],
+    { then_branch: on.body, else_branch: off.body },
+    on.keys.length,
+  );
+  return Object.fromEntries(on.keys.map((key, i) => [key, outputs[i]]));
+}
+
 /** x̂ = x / RMS(x) as float32 [batch, position, dModel]. */
 export function normalised(body: GraphBuilder, residual: string, types: ValueTypes): string {
   const x = asFloat(body, residual, types);

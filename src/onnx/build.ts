@@ -213,7 +213,7 @@ export class GraphBuilder {
 
   /** The sum, mean or max over axes, whatever way this opset takes them. */
   reduce(
-    opType: 'ReduceSum' | 'ReduceMean' | 'ReduceMax' | 'ReduceL2',
+    opType: 'ReduceSum' | 'ReduceMean' | 'ReduceMax' | 'ReduceMin' | 'ReduceL2',
     input: string,
     axes: readonly number[],
     keepdims = true,

@@ -1,29 +1,27 @@
 import type { GraphBuilder } from '../../onnx/build.ts';
 import type { Node } from '../../onnx/model.ts';
 import type { BlockContext } from '../block.ts';
-import { editPattern, inverseCount, overKeys, scaleAndMask, type Queries } from '../edit-pattern.ts';
+import {
+  attend,
+  inverseCount,
+  overKeys,
+  scaleAndMask,
+  type Attended,
+  type Make,
+  type Queries,
+} from '../edit-pattern.ts';
 import { entropySums, firstSums, meanEntropy, queryCount, thumbnail } from '../summaries.ts';
 import { canonical, elementType, gated, isOn, nothing } from '../values.ts';
-import { currentPattern, patternTaps } from '../pattern-taps.ts';
+import { patternTaps } from '../pattern-taps.ts';
 import type { QueryCore } from './core.ts';
 import { joinQueries, loopOverQueries, runtimeShape, type LoopValue, type Rows } from './loop.ts';
-
-/** What attention gave, worked out block by block. */
-export interface AttentionInBlocks {
-  /** In the model's own layout. */
-  readonly z: string;
-  /** max |after − before| of the pattern per [batch, head] */
-  readonly change: string;
-  /** Pattern, scores and what is reduced from the pattern, by name; empty tensors where their switch is off. */
-  readonly taps: Readonly<Record<string, string>>;
-}
 
 /**
  * Works out attention for a block of queries at a time, so that heads × queries × keys never exist at once: a loop around the model's own
  * nodes, each reading its part of what has an axis of queries. Edits and taps of the pattern are inside; ACT, which must know what every
  * key receives from all queries first, goes through the queries twice.
  */
-export function attentionInBlocks(context: BlockContext, core: QueryCore): AttentionInBlocks {
+export function attentionInBlocks(context: BlockContext, core: QueryCore): Attended {
   const { builder: g, names, block, types } = context;
   const received = g.unique('received');
   gated(
@@ -37,20 +35,20 @@ export function attentionInBlocks(context: BlockContext, core: QueryCore): Atten
   const stacked = loopOverQueries(g, names, (body, rows) => {
     const part = cloneCore(body, context, core, rows);
     const queries = { ...part.queries, received: () => received };
-    const edited = editPattern(body, context, queries, part.mix);
-    const current = currentPattern(context, edited, queries);
-    const taps = patternTaps(body, context, {
-      pattern: current,
-      scores: (inner) => canonical(inner, block.scores, types, part.scores),
-      thumbnail: (inner) =>
-        thumbnail(inner, names, current(inner), weighted(inner, names.global('pool'), rows, true)),
-      summaries: partSums(context, current, rows),
-    });
-    keys.push(...Object.keys(taps));
+    const read = (inside: GraphBuilder, pattern: Make): Record<string, string> =>
+      patternTaps(inside, context, {
+        pattern,
+        scores: (inner) => canonical(inner, block.scores, types, part.scores),
+        thumbnail: (inner) =>
+          thumbnail(inner, names, pattern(inner), weighted(inner, names.global('pool'), rows, true)),
+        summaries: partSums(context, pattern, rows),
+      });
+    const attended = attend(body, context, queries, part.mix, read);
+    keys.push(...Object.keys(attended.read));
     return [
-      { value: edited.z, type: elementType(types, block.z.value) },
-      { value: edited.change },
-      ...Object.values(taps).map((value): LoopValue => ({ value })),
+      { value: attended.z, type: elementType(types, block.z.value) },
+      { value: attended.change },
+      ...Object.values(attended.read).map((value): LoopValue => ({ value })),
     ];
   });
   const [z, change, ...values] = stacked;
@@ -82,7 +80,7 @@ export function attentionInBlocks(context: BlockContext, core: QueryCore): Atten
   return {
     z: joinQueries(g, names, z, core.zRank, core.zAxis),
     change: g.reduce('ReduceMax', change, [0], false),
-    taps,
+    read: taps,
   };
 }
 

@@ -6,7 +6,8 @@ import { usedNames } from '../../onnx/check.ts';
 import type { Graph, Node } from '../../onnx/model.ts';
 import type { BlockContext } from '../block.ts';
 import type { Names } from '../names.ts';
-import { attentionInBlocks, type AttentionInBlocks } from './attention.ts';
+import type { Attended } from '../edit-pattern.ts';
+import { attentionInBlocks } from './attention.ts';
 import { readQueryCore } from './core.ts';
 import { runtimeShape } from './loop.ts';
 
@@ -44,7 +45,7 @@ export class InBlocks {
   /** Attention of the next layer in blocks, and names that the rest of the model reads instead; undefined where it stays whole. */
   attention(
     context: BlockContext,
-  ): { readonly made: AttentionInBlocks; readonly renamed: ReadonlyMap<string, string> } | undefined {
+  ): { readonly made: Attended; readonly renamed: ReadonlyMap<string, string> } | undefined {
     const core = readQueryCore(this.index, this.shapes, context.block, this.live);
     this.layers.push('why' in core ? core : true);
     if ('why' in core) return undefined;
