@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { causalEffects, type CausalPair } from '../../src/analysis/circuits/causal.ts';
 import { faithfulnessCurve } from '../../src/analysis/circuits/faithfulness.ts';
 import { capturableHeads } from '../../src/analysis/circuits/collect.ts';
-import { headName, runAll } from '../../src/instrument/runner.ts';
+import { headName, runAll, type Runner } from '../../src/instrument/runner.ts';
 import { checkpointFolder, openFolder, type Opened } from '../helpers/models.ts';
 import { inductionPairs, sampleTask, TASKS, type TaskName } from './sample.ts';
 
@@ -138,6 +138,55 @@ describe('induction-2l', () => {
       expect(relative).toBeCloseTo(effect / (clean - corrupt), 8);
     }
     expect(Math.abs(total.denoising)).toBeGreaterThan(1e-3);
+  });
+
+  it('what does not fit into memory together is captured in parts, with the same effects', async () => {
+    const settings = {
+      metric: 'logit-difference',
+      interventions: ['meanAblation', 'noising', 'denoising'],
+      heads: [
+        { layer: 1, head: 1 },
+        { layer: 0, head: 7 },
+        { layer: 1, head: 5 },
+      ],
+    } as const;
+    const some = pairs.slice(0, 5);
+    const whole = await causalEffects(model.runner, some, settings);
+    const { heads, headDim } = model.runner.shape;
+    const longest = Math.max(...some.flatMap(({ clean, corrupt }) => [clean.length, corrupt.length]));
+    const layerOfPrompt = 4 * heads[0] * headDim[0] * longest;
+    // one layer of two pairs, and of less than one
+    for (const captureBytes of [5 * layerOfPrompt + 2000, 1]) {
+      const seen: number[][] = [];
+      const taps: (number | undefined)[] = [];
+      const runner: Runner = {
+        ...model.runner,
+        run(request, onRow, options) {
+          for (const tap of request.taps ?? []) taps.push(tap.layers?.length);
+          return model.runner.run(request, onRow, options);
+        },
+      };
+      const apart = await causalEffects(runner, some, settings, {
+        captureBytes,
+        onProgress: (...at) => void seen.push(at),
+      });
+      expect(taps.length).toBeGreaterThan(4);
+      expect(new Set(taps)).toEqual(new Set([1]));
+      const total = 5 * (2 * 2 + 3 * 3);
+      expect(seen.at(-1)).toEqual([total, total]);
+      expect(seen.every(([at], i) => i === 0 || at >= seen[i - 1][0])).toBe(true);
+      expect(apart.heads.map(headName)).toEqual(['L1H1', 'L0H7', 'L1H5']);
+      apart.heads.forEach(({ effects }, h) => {
+        for (const what of settings.interventions)
+          expect(effects[what]!.effect).toBeCloseTo(whole.heads[h].effects[what]!.effect, 4);
+      });
+      expect([apart.clean, apart.corrupt]).toEqual([
+        expect.closeTo(whole.clean, 4),
+        expect.closeTo(whole.corrupt, 4),
+      ]);
+    }
+    const none = await causalEffects(model.runner, some, { ...settings, heads: [] });
+    expect(none.clean).toBeCloseTo(whole.clean, 4);
   });
 
   it('KL needs no answers; unequal pairs can be ablated but not patched', async () => {

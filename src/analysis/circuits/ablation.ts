@@ -1,13 +1,14 @@
 import { HeadscopeError } from '../../errors.ts';
 import type { GivenInputs } from '../../instrument/given.ts';
-import type {
-  Edit,
-  HeadRef,
-  LayerIndex,
-  Row,
-  RowResult,
-  Runner,
-  RunOptions,
+import {
+  headName,
+  type Edit,
+  type HeadRef,
+  type LayerIndex,
+  type Row,
+  type RowResult,
+  type Runner,
+  type RunOptions,
 } from '../../instrument/runner.ts';
 import { layerChunks } from '../profile/layer-chunks.ts';
 
@@ -21,8 +22,11 @@ export interface MeanZ {
   readonly layers: ReadonlyMap<LayerIndex, Float32Array>;
 }
 
-/** Captured z of one prompt: [heads, T, headDim] by layer. */
-export type PromptZ = ReadonlyMap<LayerIndex, Float32Array>;
+/** Captured z of some heads on one prompt, [T, headDim] by the head's name. */
+export type PromptZ = ReadonlyMap<string, Float32Array>;
+
+/** Captures are cut so that those of one prompt stay within so many bytes; `CAPTURE_BYTES` when absent. */
+export type CaptureOptions = RunOptions & { readonly captureBytes?: number };
 
 /** True when all prompts have the same number of tokens, so that a mean per position makes sense. */
 export const sameLength = (prompts: readonly (readonly number[])[]): boolean =>
@@ -31,6 +35,7 @@ export const sameLength = (prompts: readonly (readonly number[])[]): boolean =>
 /**
  * Captures z of layers over prompts, as many layers a run as memory holds.
  * @param onRow called for each prompt once a run, with the layers that the run shows
+ * @param options.onLayers called when all prompts have shown some layers
  * @throws HeadscopeError what `Runner.run` throws
  */
 export async function runZ(
@@ -38,20 +43,25 @@ export async function runZ(
   rows: readonly Row[],
   layers: readonly LayerIndex[],
   onRow: (row: RowResult, layers: readonly LayerIndex[]) => void,
-  options: RunOptions = {},
+  {
+    captureBytes,
+    ...options
+  }: CaptureOptions & { readonly onLayers?: (done: readonly LayerIndex[]) => void } = {},
 ): Promise<void> {
   const { heads, headDim } = runner.shape;
   const longest = Math.max(0, ...rows.map(({ ids }) => ids.length));
-  const chunks = layerChunks(layers, (layer) => 4 * longest * heads[layer] * headDim[layer]);
-  for (const [i, shown] of chunks.entries())
+  const chunks = layerChunks(layers, (layer) => 4 * longest * heads[layer] * headDim[layer], captureBytes);
+  for (const [i, shown] of chunks.entries()) {
     await runner.run(
       { rows, taps: [{ site: 'z', layers: shown }], logits: 'none' },
       (row) => onRow(row, shown),
       {
-        ...options,
+        signal: options.signal,
         onProgress: (done, total) => options.onProgress?.((i * total + done) / chunks.length, total),
       },
     );
+    options.onLayers?.(shown);
+  }
 }
 
 /**
@@ -64,7 +74,7 @@ export async function meanZ(
   prompts: readonly (readonly number[])[],
   layers: readonly LayerIndex[],
   kind: MeanKind,
-  { given, ...options }: RunOptions & { readonly given?: readonly (GivenInputs | undefined)[] } = {},
+  { given, ...options }: CaptureOptions & { readonly given?: readonly (GivenInputs | undefined)[] } = {},
 ): Promise<MeanZ> {
   if (prompts.length === 0)
     throw new HeadscopeError('no-prompts', 'Mean ablation needs at least one negative prompt.');
@@ -73,6 +83,8 @@ export async function meanZ(
       'not-aligned',
       'A mean per position needs prompts of equal length; these differ. Use the mean over positions.',
     );
+  const count = kind === 'per-position' ? prompts.length : prompts.reduce((sum, ids) => sum + ids.length, 0);
+  const means = new Map<LayerIndex, Float32Array>();
   const sums = new Map<LayerIndex, Float64Array>();
   const rows = prompts.map((ids, i) => ({ ids, given: given?.[i] }));
   await runZ(
@@ -92,13 +104,19 @@ export async function meanZ(
             sum[Math.floor(i / (length * size)) * size + (i % size)] += data[i];
       }
     },
-    options,
+    {
+      ...options,
+      onLayers: (done) => {
+        for (const layer of done)
+          means.set(
+            layer,
+            Float32Array.from(sums.get(layer)!, (v) => v / count),
+          );
+        sums.clear();
+      },
+    },
   );
-  const count = kind === 'per-position' ? prompts.length : prompts.reduce((sum, ids) => sum + ids.length, 0);
-  return {
-    kind,
-    layers: new Map([...sums].map(([layer, sum]) => [layer, Float32Array.from(sum, (v) => v / count)])),
-  };
+  return { kind, layers: means };
 }
 
 const slice = (data: Float32Array, heads: number, head: number): Float32Array => {
@@ -116,6 +134,16 @@ export function meanAblation(runner: Runner, { layer, head }: HeadRef, mean: Mea
 export const zeroAblation = ({ layer, head }: HeadRef): Edit => ({ kind: 'z', layer, head, scale: 0 });
 
 /** Replaces z of a head by its value on another prompt of the same length. */
-export function patch(runner: Runner, { layer, head }: HeadRef, from: PromptZ): Edit {
-  return { kind: 'z', layer, head, scale: 0, add: slice(from.get(layer)!, runner.shape.heads[layer], head) };
+export function patch({ layer, head }: HeadRef, from: PromptZ): Edit {
+  return { kind: 'z', layer, head, scale: 0, add: from.get(headName({ layer, head }))! };
+}
+
+/** z of heads out of a row that shows it. */
+export function zOf(row: RowResult, heads: readonly HeadRef[]): PromptZ {
+  return new Map(
+    heads.map((ref) => {
+      const { data, dims } = row.tap('z', ref.layer);
+      return [headName(ref), slice(data, dims[0], ref.head).slice()];
+    }),
+  );
 }

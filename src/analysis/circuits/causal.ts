@@ -1,14 +1,17 @@
 import { HeadscopeError } from '../../errors.ts';
-import type { Edit, HeadRef, Row, Runner, RunOptions } from '../../instrument/runner.ts';
+import type { Edit, HeadRef, Row, Runner } from '../../instrument/runner.ts';
 import {
   meanAblation,
   meanZ,
   patch,
   sameLength,
   zeroAblation,
+  zOf,
+  type CaptureOptions,
   type MeanKind,
   type PromptZ,
 } from './ablation.ts';
+import { CAPTURE_BYTES, layerChunks } from '../profile/layer-chunks.ts';
 import { capturableHeads } from './collect.ts';
 import { score, type MetricName, type Targets } from './metric.ts';
 
@@ -54,12 +57,11 @@ export interface CausalResult {
   readonly heads: readonly (HeadRef & { readonly effects: Partial<Record<Intervention, Effect>> })[];
 }
 
-/** Numbers of captured z held at a time (256 MB); patched runs go in groups of pairs that fit. */
-const MAX_HELD = 64 * 2 ** 20;
-
 /**
  * The effect of each head on the task, by replacing its z in otherwise ordinary runs: one run of the model per head, pair and
  * intervention, batched. (Attribution patching would need gradients, which an inference graph lacks.)
+ *
+ * What is put in is captured for some layers and pairs at a time, so that z of all heads at all positions is never held.
  *
  * effect = metric(clean) − metric(edited) on the clean prompt; for denoising metric(edited) − metric(corrupt) on the corrupt one.
  * @throws HeadscopeError `no-pairs`, `not-aligned` (patching a pair whose prompts differ in length), `no-targets`, `cancelled`, and what
@@ -69,79 +71,89 @@ export async function causalEffects(
   runner: Runner,
   pairs: readonly CausalPair[],
   settings: CausalSettings,
-  options: RunOptions = {},
+  { captureBytes = CAPTURE_BYTES, signal, onProgress }: CaptureOptions = {},
 ): Promise<CausalResult> {
   const { interventions, metric } = settings;
   const heads = settings.heads ?? capturableHeads(runner);
-  const layers = [...new Set(heads.map(({ layer }) => layer))];
   checkPairs(pairs, interventions);
   const prompts = pairs.flatMap(({ clean, corrupt }) => [clean, corrupt]);
   const kind = settings.mean ?? (sameLength(prompts) ? 'per-position' : 'over-positions');
   const corrupted = pairs.map(({ corrupt }) => corrupt);
-  const { signal } = options;
-  const mean = interventions.includes('meanAblation')
-    ? await meanZ(runner, corrupted, layers, kind, { signal })
-    : undefined;
+  const ablates = interventions.includes('meanAblation');
+  const patches = interventions.some((what) => what === 'noising' || what === 'denoising');
 
-  const total = pairs.length * (2 + heads.length * interventions.length);
+  const longest = Math.max(...prompts.map((ids) => ids.length));
+  const layers = [...new Set(heads.map(({ layer }) => layer))];
+  // Both prompts of a pair, or the mean in float64 and float32.
+  const held = (layer: number): number =>
+    4 * runner.shape.heads[layer] * runner.shape.headDim[layer] * longest * (patches ? 2 : 0);
+  const ofMean = (layer: number): number =>
+    (ablates && kind === 'per-position' ? 12 : 0) *
+    runner.shape.heads[layer] *
+    runner.shape.headDim[layer] *
+    longest;
+  const chunks = layerChunks(layers, (layer) => held(layer) + ofMean(layer), captureBytes);
+  if (chunks.length === 0) chunks.push([]); // without heads the prompts' own metrics are left
+  const total = pairs.length * (2 * chunks.length + heads.length * interventions.length);
   let done = 0;
-  const progress = (rows: number): void => options.onProgress?.(Math.min(total, done + rows), total);
+  const options = { signal, onProgress: (rows: number): void => onProgress?.(done + rows, total) };
   const cleanScores = new Float64Array(pairs.length);
   const corruptScores = new Float64Array(pairs.length);
   const edited = heads.map(() => interventions.map(() => new Float64Array(pairs.length)));
 
-  const longest = Math.max(...prompts.map((ids) => ids.length));
-  const perPair = layers.reduce(
-    (sum, layer) => sum + runner.shape.heads[layer] * runner.shape.headDim[layer] * longest * 2,
-    0,
-  );
-  const group = Math.max(1, Math.floor(MAX_HELD / perPair));
-  for (let from = 0; from < pairs.length; from += group) {
-    const part = pairs.slice(from, from + group);
-    const plain: Row[] = part.flatMap(({ clean, corrupt }) => [{ ids: clean }, { ids: corrupt }]);
-    const z: PromptZ[] = [];
-    const logits: Float32Array[] = [];
-    const needZ = interventions.some((what) => what === 'noising' || what === 'denoising');
-    await runner.run(
-      { rows: plain, taps: needZ ? [{ site: 'z', layers }] : [] },
-      (row) => {
-        logits[row.index] = row.logits;
-        if (needZ) z[row.index] = new Map(layers.map((layer) => [layer, row.tap('z', layer).data]));
-      },
-      { signal, onProgress: (rows) => progress(rows) },
-    );
-    done += plain.length;
-    part.forEach(({ targets }, i) => {
-      cleanScores[from + i] = score(metric, logits[2 * i], targets, logits[2 * i]);
-      corruptScores[from + i] = score(metric, logits[2 * i + 1], targets, logits[2 * i]);
-    });
+  for (const chunk of chunks) {
+    const mean =
+      ablates && chunk.length > 0
+        ? await meanZ(runner, corrupted, chunk, kind, { signal, captureBytes })
+        : undefined;
+    const some = heads.filter(({ layer }) => chunk.includes(layer));
+    const perPair = chunk.reduce((sum, layer) => sum + held(layer), 8 * runner.shape.vocab);
+    const group = Math.max(1, Math.floor(captureBytes / perPair));
+    for (let from = 0; from < pairs.length; from += group) {
+      const part = pairs.slice(from, from + group);
+      const plain: Row[] = part.flatMap(({ clean, corrupt }) => [{ ids: clean }, { ids: corrupt }]);
+      const z: PromptZ[] = [];
+      const logits: Float32Array[] = [];
+      await runner.run(
+        { rows: plain, taps: patches ? [{ site: 'z', layers: chunk }] : [] },
+        (row) => {
+          logits[row.index] = row.logits;
+          if (patches) z[row.index] = zOf(row, some);
+        },
+        options,
+      );
+      done += plain.length;
+      part.forEach(({ targets }, i) => {
+        cleanScores[from + i] = score(metric, logits[2 * i], targets, logits[2 * i]);
+        corruptScores[from + i] = score(metric, logits[2 * i + 1], targets, logits[2 * i]);
+      });
 
-    const rows: Row[] = [];
-    const places: { head: number; what: number; pair: number }[] = [];
-    heads.forEach((ref, head) =>
-      interventions.forEach((intervention, what) =>
-        part.forEach(({ clean, corrupt }, pair) => {
-          const [ids, edit] = ((): [readonly number[], Edit] => {
-            if (intervention === 'meanAblation') return [clean, meanAblation(runner, ref, mean!)];
-            if (intervention === 'zeroAblation') return [clean, zeroAblation(ref)];
-            if (intervention === 'noising') return [clean, patch(runner, ref, z[2 * pair + 1])];
-            return [corrupt, patch(runner, ref, z[2 * pair])];
-          })();
-          rows.push({ ids, edits: [edit] });
-          places.push({ head, what, pair });
-        }),
-      ),
-    );
-    // A head may well do the same on both prompts: then its effect is 0, which is an answer and no error.
-    await runner.run(
-      { rows, allowNoEffect: true },
-      (row) => {
-        const { head, what, pair } = places[row.index];
-        edited[head][what][from + pair] = score(metric, row.logits, part[pair].targets, logits[2 * pair]);
-      },
-      { signal, onProgress: (finished) => progress(finished) },
-    );
-    done += rows.length;
+      const rows: Row[] = [];
+      const places: { head: number; what: number; pair: number }[] = [];
+      for (const ref of some)
+        interventions.forEach((intervention, what) =>
+          part.forEach(({ clean, corrupt }, pair) => {
+            const [ids, edit] = ((): [readonly number[], Edit] => {
+              if (intervention === 'meanAblation') return [clean, meanAblation(runner, ref, mean!)];
+              if (intervention === 'zeroAblation') return [clean, zeroAblation(ref)];
+              if (intervention === 'noising') return [clean, patch(ref, z[2 * pair + 1])];
+              return [corrupt, patch(ref, z[2 * pair])];
+            })();
+            rows.push({ ids, edits: [edit] });
+            places.push({ head: heads.indexOf(ref), what, pair });
+          }),
+        );
+      // A head may well do the same on both prompts: then its effect is 0, which is an answer and no error.
+      await runner.run(
+        { rows, allowNoEffect: true },
+        (row) => {
+          const { head, what, pair } = places[row.index];
+          edited[head][what][from + pair] = score(metric, row.logits, part[pair].targets, logits[2 * pair]);
+        },
+        options,
+      );
+      done += rows.length;
+    }
   }
 
   const clean = average(cleanScores);

@@ -1,8 +1,8 @@
 import { HeadscopeError } from '../../errors.ts';
-import type { HeadRef, Runner, RunOptions } from '../../instrument/runner.ts';
+import type { HeadRef, Runner } from '../../instrument/runner.ts';
 import { GraphBuilder } from '../../onnx/build.ts';
 import type { Device } from '../../runtime/device.ts';
-import { runZ } from './ablation.ts';
+import { runZ, type CaptureOptions } from './ablation.ts';
 import { breather } from './breather.ts';
 
 /** One vector per prompt and head, what the circuit method works on. */
@@ -56,7 +56,7 @@ export async function collectHeadVectors(
   device: Device,
   prompts: readonly (readonly number[])[],
   position: PositionChoice,
-  options: RunOptions = {},
+  options: CaptureOptions = {},
 ): Promise<HeadVectors> {
   const heads = capturableHeads(runner);
   const layers = [...new Set(heads.map(({ layer }) => layer))];
