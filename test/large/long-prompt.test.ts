@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { findSinks } from '../../src/analysis/sinks/find.ts';
 import { runAll } from '../../src/instrument/runner.ts';
 import { openModel } from '../../src/workbench/open.ts';
 import { maxAbs } from '../helpers/numbers.ts';
@@ -18,7 +19,7 @@ beforeAll(async () => {
 afterAll(() => served.close());
 
 test.skipIf(process.platform !== 'linux')(
-  'overview, ACT and one head’s pattern of 4,096 tokens take less memory than the scores of one block',
+  'overview, sinks, ACT and one head’s pattern of 4,096 tokens take less memory than the scores of one block',
   { timeout: 300_000 },
   async () => {
     const { host, read, device } = served;
@@ -33,7 +34,7 @@ test.skipIf(process.platform !== 'linux')(
 
       const [overview] = await runAll(runner, { rows: [{ ids }], summaries: true, thumbnails: 16 });
       expect(opened.queryBlocks()).toEqual([true, true]);
-      const { received, entropy } = overview.summaries();
+      const { received, entropy, maxNormalised } = overview.summaries();
       const sums = Array.from({ length: SHAPE.heads }, (_, head) => {
         // attention received, counted for the queries that may see the key, is all there is
         const of = received[1].subarray(head * TOKENS, (head + 1) * TOKENS);
@@ -43,6 +44,25 @@ test.skipIf(process.platform !== 'linux')(
       expect(Math.min(...entropy[1])).toBeGreaterThan(0);
       const thumbnail = overview.thumbnails()[1].subarray(5 * 256, 6 * 256);
       expect(thumbnail[15]).toBe(0); // the first queries do not see the last keys
+
+      // sinks by both definitions, in the dimension that is largest in the stream that enters block 1
+      const largest = Math.max(...maxNormalised[1]);
+      const settings = { dims: [maxNormalised[1].indexOf(largest)], tau: 0.9 * largest };
+      const document = await findSinks(runner, [{ ids, tokens: ids.map(String) }], settings);
+      const { sinks } = document.prompts[0];
+      const hidden = sinks.flatMap(({ byHiddenState }) => byHiddenState?.phi ?? []);
+      expect(Math.abs(Math.max(...hidden) / largest - 1)).toBeLessThan(1e-4);
+      const heads = sinks.flatMap(({ position, byAttention }) =>
+        (byAttention?.perHead ?? []).map((each) => ({ ...each, position })),
+      );
+      expect(heads.length).toBeGreaterThan(SHAPE.heads); // few queries see the last keys, each with much to give
+      const seen = heads.map(({ layer, head, position }) => received[layer][head * TOKENS + position]);
+      expect(
+        maxAbs(
+          seen,
+          heads.map((each) => each.received),
+        ),
+      ).toBeLessThan(1e-6);
 
       const edit = { kind: 'act', layer: 0, head: 3, alpha: 1.2, beta: 0.3 } as const;
       const [edited] = await runAll(runner, { rows: [{ ids, edits: [edit] }] });
