@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { redistribute } from '../../src/analysis/calibration/redistribute.ts';
-import type { Edit, ModelShape, RowResult, RunRequest, Runner } from '../../src/instrument/runner.ts';
+import {
+  runAll,
+  type Edit,
+  type ModelShape,
+  type RowResult,
+  type RunRequest,
+  type Runner,
+} from '../../src/instrument/runner.ts';
+import { checkpointFolder, openFolder } from '../helpers/models.ts';
 
 const TOKENS = 6;
 const WIDTH = 100;
@@ -89,6 +97,50 @@ describe('redistributing attention into a focus span', () => {
     expect(edited.edits).toEqual([edit, { ...edit, head: 1 }]);
     expect(runner.requests[0].allowNoEffect).toBe(true);
     expect(found.notes.join()).toContain('threshold on φ was 5.0');
+  });
+
+  it('reads the same off a head a run as off all heads at once', async () => {
+    const model = await openFolder(checkpointFolder('sink-3l'));
+    try {
+      const prompt = [0, ...Array.from({ length: 19 }, (_, i) => 3 + ((i * 7) % 40))];
+      const [row] = await runAll(model.runner, { rows: [{ ids: prompt }], summaries: true });
+      const most = row.summaries().maxNormalised[2];
+      const dims = [most.indexOf(Math.max(...most))];
+      // a threshold low enough for tokens inside and behind the span
+      const chosen = { focus: [10, 17] as const, dims, tau: 2, rho: 1, summ: 0.02, layers: [0, 1, 2] };
+      const whole = await redistribute(model.runner, prompt, chosen);
+      expect(whole.imageCentric).toBeGreaterThan(0);
+      expect(whole.kl).toBeGreaterThan(1e-6);
+      const squares = 4 * 2 * prompt.length ** 2;
+      const stream = 4 * 2 * prompt.length * model.runner.shape.dModel;
+      for (const [captureBytes, runs] of [
+        [3 * squares + stream, 6], // three heads of four
+        [1, 12],
+      ]) {
+        const heads: number[] = [];
+        const runner: Runner = {
+          ...model.runner,
+          run(request, onRow, options) {
+            heads.push(request.taps!.reduce((sum, tap) => sum + (tap.heads?.length ?? 0), 0));
+            return model.runner.run(request, onRow, options);
+          },
+        };
+        const apart = await redistribute(runner, prompt, chosen, { captureBytes });
+        expect(heads).toHaveLength(runs);
+        expect(heads.reduce((a, b) => a + b)).toBe(12);
+        expect(Math.max(...heads) * squares).toBeLessThanOrEqual(Math.max(captureBytes - stream, squares));
+        expect(apart.sinks).toEqual(whole.sinks);
+        expect(apart.kl).toBeCloseTo(whole.kl, 6);
+        apart.heads.forEach((head, i) => {
+          const { focusBefore, focusAfter, ...rest } = whole.heads[i];
+          expect(head).toMatchObject(rest);
+          expect(head.focusBefore).toBeCloseTo(focusBefore, 6);
+          expect(head.focusAfter).toBeCloseTo(focusAfter, 6);
+        });
+      }
+    } finally {
+      await model.closeAll();
+    }
   });
 
   it('says why nothing changed', async () => {

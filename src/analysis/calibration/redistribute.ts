@@ -10,7 +10,7 @@ import {
   type TokenPos,
 } from '../../instrument/runner.ts';
 import { klDivergence, topTokens, type TokenScore } from '../lens/distribution.ts';
-import { layerChunks, layerParts } from '../profile/layer-chunks.ts';
+import { CAPTURE_BYTES, layerChunks, layerParts } from '../profile/layer-chunks.ts';
 import { meanAttentionTo } from '../sinks/by-attention.ts';
 import { defaultTau, phi, sinksByHiddenState } from '../sinks/by-hidden-state.ts';
 import { calibratedLayers } from './layers.ts';
@@ -65,13 +65,14 @@ export interface Redistribution {
 /**
  * Applies visual attention redistribution to one prompt and shows what it changed. Image-centric pairs are counted on the
  * unedited run; in the edited one a later layer already sees the changes of the earlier ones.
+ * @param options.captureBytes what patterns captured in one run may take, `CAPTURE_BYTES` when absent
  * @throws HeadscopeError `bad-setting`, and what `Runner.run` throws
  */
 export async function redistribute(
   runner: Runner,
   ids: readonly number[],
   settings: RedistributeSettings,
-  options: RunOptions = {},
+  { captureBytes = CAPTURE_BYTES, ...options }: RunOptions & { readonly captureBytes?: number } = {},
 ): Promise<Redistribution> {
   const { shape } = runner;
   const { focus, dims, top = 10 } = settings;
@@ -89,15 +90,14 @@ export async function redistribute(
 
   const tokens = ids.length;
   const perHead = 4 * rows.length * tokens * tokens;
+  const stream = 4 * rows.length * tokens * shape.dModel;
   const parts = layerParts(
     choice.layers,
     (layer) => Array.from({ length: shape.heads[layer] }, (_, head) => head),
     () => perHead,
+    captureBytes - stream,
   );
-  const chunks = layerChunks(
-    parts,
-    (part) => part.heads.length * perHead + 4 * rows.length * tokens * shape.dModel,
-  );
+  const chunks = layerChunks(parts, (part) => part.heads.length * perHead + stream, captureBytes);
   const sinks = new Map<LayerIndex, TokenPos[]>();
   const changed: RedistributedHead[] = [];
   const logits: Float32Array[] = [];
