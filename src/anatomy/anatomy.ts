@@ -73,6 +73,8 @@ export interface Block {
   readonly withoutSoftmax?: 'direct' | 'implicit';
   /** Nothing makes the rows of the pattern sum to 1. */
   readonly freeRows?: true;
+  /** The weights depend on how many tokens there are, so padding would change them: prompts of different lengths share no run. */
+  readonly countsTokens?: true;
   readonly outputProjection?: WeightRef & { readonly bias?: string; readonly output: string };
   readonly residPre?: string;
   readonly residMid?: string;

@@ -14,8 +14,8 @@ export interface AttentionCore {
   readonly without?: 'direct' | 'implicit';
   /** Nothing makes the rows of the pattern sum to 1. */
   readonly freeRows?: boolean;
-  /** The operator that changes scores with the number of tokens. */
-  readonly counting?: string;
+  /** Scores are changed by the number of tokens. */
+  readonly countsTokens?: boolean;
   readonly queries: Axis;
   readonly keys: Axis;
   readonly heads: number;

@@ -77,11 +77,9 @@ export async function readAnatomy(
   const norms = new Norms(index, shapes);
   found.sort((a, b) => index.position(a.weighing) - index.position(b.weighing));
   const causal = await readCausality(model, index, shapes, found, sources);
-  const cores = found.filter((core, i) => !changedByPadding(core, causal[i], inputs, unrecognised));
-  const causality = causal.filter((_, i) => cores.includes(found[i]));
-  const streams = new StreamReader(index, shapes, norms, cores);
-  const blocks = cores.map((core, layer) =>
-    readBlock(index, shapes, streams, core, { layer, causal: causality[layer] }, unrecognised),
+  const streams = new StreamReader(index, shapes, norms, found);
+  const blocks = found.map((core, layer) =>
+    readBlock(index, shapes, streams, core, { layer, causal: causal[layer] }, unrecognised),
   );
   const end = await readUnembedding({ index, shapes, norms, inputs, blocks, sources });
   const unembedding = 'why' in end ? undefined : end;
@@ -202,6 +200,7 @@ function readBlock(
     ...(hasSink(shapes, core) ? { restOnSink: true as const } : {}),
     ...(core.without && { withoutSoftmax: core.without }),
     ...(core.freeRows ? { freeRows: true as const } : {}),
+    ...(core.countsTokens ? { countsTokens: true as const } : {}),
   };
   const projection = findOutputProjection(index, shapes, core);
   if (!('output' in projection)) {
@@ -233,26 +232,6 @@ function readBlock(
     ...stream,
     ...(outputNorm ? { outputNorm } : {}),
   };
-}
-
-/**
- * Weights that depend on the number of tokens are not those of a prompt that shares a run with longer ones. True, and said, where such
- * runs are made: behind a mask of padding, and where no token sees later ones.
- */
-function changedByPadding(
-  { counting, product }: AttentionCore,
-  causal: boolean | null,
-  inputs: readonly InputRole[],
-  unrecognised: Unrecognised[],
-): boolean {
-  if (counting === undefined) return false;
-  if (causal === false && !inputs.some(({ role }) => role === 'mask')) return false;
-  unrecognised.push({
-    what: 'attention without a softmax',
-    where: product,
-    why: `${counting} changes its weights with the number of tokens, and padding would count as tokens; export the model for one length`,
-  });
-  return true;
 }
 
 /** The softmax sees one entry more than there are keys. */

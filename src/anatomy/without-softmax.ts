@@ -130,7 +130,6 @@ function readDirectCore(
     return {
       why: `the mixed values have the shape [${shapeText(shapes, z)}], which is not ${square.heads} heads`,
     };
-  const counting = nodes.find((node, i) => countsTokens(shapes, node, values[i]));
   const product = index.producer(values[0])!;
   // positions of keys and features of queries sum to 1, and so do the rows of their product
   const shares = nodes.length === 0 && product.inputs.every((operand) => softmaxOf(index, operand));
@@ -162,7 +161,7 @@ function readDirectCore(
       product: values[0],
       ...operands(index, product, [...values].reverse()),
       mixed,
-      ...(counting && { counting: nodeName(counting) }),
+      ...(nodes.some((node, i) => countsTokens(shapes, node, values[i])) && { countsTokens: true }),
     },
   };
 }

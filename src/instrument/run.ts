@@ -196,10 +196,11 @@ export async function runRequest(
   }
 }
 
-/** True when tokens behind a prompt's end cannot be seen by the prompt. */
-const hidesPadding = (anatomy: Anatomy): boolean =>
-  anatomy.blocks.every((block) => block.causal === true || block.kind === 'cross') ||
-  anatomy.inputs.some((input) => input.role === 'mask');
+/** True when tokens behind a prompt's end cannot be seen by the prompt, and are not counted either. */
+const hidesPadding = ({ blocks, inputs }: Anatomy): boolean =>
+  blocks.every((block) => !block.countsTokens) &&
+  (blocks.every((block) => block.causal === true || block.kind === 'cross') ||
+    inputs.some((input) => input.role === 'mask'));
 
 function checkRows(engine: Engine, request: RunRequest): void {
   const { context, fixed, inputs } = engine.anatomy;

@@ -5,6 +5,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { runAll, type Edit } from '../../src/instrument/runner.ts';
 import type { GraphBuilder } from '../../src/onnx/build.ts';
 import { nodeDevice } from '../../src/runtime/node-cpu.ts';
+import type { OpenOptions } from '../../src/workbench/open.ts';
 import { inspectDocument } from '../../src/workbench/inspect.ts';
 import { openCheckpoint } from '../../src/workbench/workbench.ts';
 import { describeCheckpoint } from '../../src/cli/commands/inspect.ts';
@@ -133,6 +134,7 @@ interface Case {
   readonly causal: boolean;
   readonly freeRows?: true;
   readonly direct?: true;
+  readonly countsTokens?: true;
 }
 
 const CASES: Readonly<Record<string, Case>> = {
@@ -242,6 +244,19 @@ const CASES: Readonly<Record<string, Case>> = {
     causal: false,
     freeRows: true,
     direct: true,
+    countsTokens: true,
+  },
+  'causal ReLU of scores divided by the number of tokens': {
+    way(g, { q, k, v }) {
+      const count = g.op('Cast', [tokensOf(g, q, 2)], { to: 1 });
+      const scores = g.op('Add', [g.op('MatMul', [q, swap(g, k)]), causalBias(g, tokensOf(g, q, 2))]);
+      return { q, k, z: g.op('MatMul', [g.op('Div', [g.op('Relu', [scores]), count]), v]) };
+    },
+    weigh: (products, query) => products.map((p, key) => (key > query ? 0 : Math.max(0, p) / length)),
+    causal: true,
+    freeRows: true,
+    direct: true,
+    countsTokens: true,
   },
   'ReLU of scores, each row divided by its sum': {
     way(g, { q, k, v }) {
@@ -259,14 +274,14 @@ const CASES: Readonly<Record<string, Case>> = {
   },
 };
 
-async function open(way: Way) {
+async function open(way: Way, options?: OpenOptions) {
   writeFileSync(path.join(folder, 'model.onnx'), bytesOf(way, false));
-  return openFolder(folder);
+  return openFolder(folder, undefined, undefined, options);
 }
 
 describe('attention without a softmax', () => {
   it.each(Object.keys(CASES))('%s', async (name) => {
-    const { way, weigh, causal, freeRows, direct } = CASES[name];
+    const { way, weigh, causal, freeRows, direct, countsTokens } = CASES[name];
     const wanted = await reference(way);
     const model = await open(way);
     const { anatomy } = model.checkpoint;
@@ -281,6 +296,7 @@ describe('attention without a softmax', () => {
         withoutSoftmax: direct ? 'direct' : 'implicit',
       });
     expect(anatomy.blocks.map((block) => block.freeRows)).toEqual(Array(4).fill(freeRows));
+    expect(anatomy.blocks.map((block) => block.countsTokens)).toEqual(Array(4).fill(countsTokens));
     expect(anatomy.blocks[0].outputProjection).toBeDefined();
     expect(anatomy.unembedding?.weight).toBeDefined();
     const sites = ['q', 'k', 'v', 'scores', 'pattern', 'z', 'result', 'resid_pre', 'resid_post'] as const;
@@ -303,6 +319,25 @@ describe('attention without a softmax', () => {
     rows.add(name, direct ? 'everything' : 'everything; the pattern is implicit', `below ${BOUND}`, '');
     await model.closeAll();
   });
+
+  it.each(Object.keys(CASES).filter((name) => CASES[name].countsTokens))(
+    '%s, in blocks of queries: all tokens are counted in each',
+    async (name) => {
+      const { way, weigh } = CASES[name];
+      const wanted = await reference(way);
+      const model = await open(way, { queryRows: 3 });
+      const [row] = await runAll(model.runner, {
+        rows: [{ ids }],
+        taps: [{ site: 'pattern' }],
+        logits: 'all',
+      });
+      expect(model.queryBlocks()).toEqual(Array(4).fill(true));
+      expect(maxAbs(row.logits, wanted.logits)).toBeLessThan(BOUND);
+      for (let layer = 0; layer < 4; layer++)
+        expect(maxAbs(row.tap('pattern', layer).data, patternOf(wanted, layer, weigh))).toBeLessThan(BOUND);
+      await model.closeAll();
+    },
+  );
 
   it('is edited like any other', async () => {
     const model = await open(CASES['keys meet values first; each row divided by q·Σk'].way);
@@ -359,15 +394,5 @@ describe('what gives no pattern of queries and keys is reported', () => {
     });
     expect(why).toMatch(/does not give a pattern of queries × keys/);
     rows.add('attention among the features of a head', 'nothing', '', why);
-  });
-
-  it('causal scores divided by the number of tokens, which padding would change', async () => {
-    const [why] = await reasons((g, { q, k, v }) => {
-      const count = g.op('Cast', [tokensOf(g, q, 2)], { to: 1 });
-      const scores = g.op('Add', [g.op('MatMul', [q, swap(g, k)]), causalBias(g, tokensOf(g, q, 2))]);
-      return { q, k, z: g.op('MatMul', [g.op('Div', [g.op('Relu', [scores]), count]), v]) };
-    });
-    expect(why).toMatch(/number of tokens, and padding would count as tokens/);
-    rows.add('causal scores divided by the number of tokens', 'nothing', '', why.replace(/^\S+/, 'it'));
   });
 });
