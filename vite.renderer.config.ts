@@ -1,5 +1,6 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defaultClientConditions, defineConfig } from 'vite';
+import { weightsInPlacePlugin } from './tools/weights-in-place.ts';
 
 /** Everything that the engine's worker loads lies under /engine/, where the shell allows what ONNX Runtime needs. */
 const ENGINE_NAMES = {
@@ -25,5 +26,9 @@ export default defineConfig({
     reportCompressedSize: false,
     chunkSizeWarningLimit: 2048,
   },
-  worker: { format: 'es', rolldownOptions: { output: ENGINE_NAMES } },
+  worker: {
+    format: 'es',
+    plugins: () => [weightsInPlacePlugin()],
+    rolldownOptions: { output: ENGINE_NAMES },
+  },
 });

@@ -4,6 +4,12 @@ import { shortened, type ByteSource } from './source.ts';
 /** Bytes read at a time for readers that bring no buffer. */
 const CHUNK = 1024 * 1024;
 
+/** Bytes handed over at a time, a multiple of what graphics cards align copies to. */
+const PIECE = 4 * 1024 * 1024;
+
+/** The buffer of the last delivery, for the next one. */
+let spare: ArrayBuffer | undefined;
+
 /** What is shorter is read by a source in one go; it may be there already. */
 const SHORT = 128 * 1024;
 
@@ -104,6 +110,33 @@ class SourceBlob extends Blob {
       },
       cancel: () => pieces?.cancel(),
     });
+  }
+
+  /**
+   * Hands a part over, in order, in pieces of 4 MB and a rest. onnxruntime-web calls it by what `tools/weights-in-place.ts` writes into it.
+   * @param put copies a piece to its place, counted from the part's start; the piece is overwritten afterwards
+   */
+  async deliver(
+    offset: number,
+    length: number,
+    put: (piece: Uint8Array<ArrayBuffer>, at: number) => void,
+  ): Promise<void> {
+    const reader = this.slice(offset, offset + length)
+      .stream()
+      .getReader({ mode: 'byob' });
+    let buffer = spare ?? new ArrayBuffer(PIECE);
+    spare = undefined;
+    for (let at = 0; at < length;) {
+      const size = Math.min(PIECE, length - at);
+      for (let filled = 0; filled < size;) {
+        const { value } = await reader.read(new Uint8Array(buffer, filled, size - filled));
+        buffer = value!.buffer;
+        filled += value!.length;
+      }
+      put(new Uint8Array(buffer, 0, size), at);
+      at += size;
+    }
+    spare = buffer;
   }
 
   private async pieces(): Promise<Pieces> {
