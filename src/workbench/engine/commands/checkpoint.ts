@@ -26,6 +26,8 @@ import { firstPrompts, type FirstPrompt } from '../first-prompts.ts';
 import { openFolder } from '../folders.ts';
 import type { CallContext } from '../rpc.ts';
 import { failedSelfTest, selfTest, type SelfTest } from '../self-test.ts';
+import { needsWarmUp, WarmUp } from '../warm-up.ts';
+import { firstScreen } from '../warm-up-requests.ts';
 import type { CheckpointSource } from '../source.ts';
 
 export type { DeviceInfo, FirstPrompt, MemoryEstimate, SelfTest };
@@ -185,18 +187,23 @@ class Loader {
   async workbench(loaded: Loaded, source: CheckpointSource): Promise<LoadedWorkbench> {
     const { opened, book, wanted, embedder } = loaded;
     const start = wanted.source ? await startTokens(this.read.folder) : undefined;
-    const { tokenizer } = this.read;
+    const { tokenizer, checkpoint } = this.read;
+    const current = withCurrentInputs(opened.runner, book);
+    const warmUp = needsWarmUp(opened.device, checkpoint.parameters) ? new WarmUp(current) : undefined;
     return {
       ...this.read,
       ...(start !== undefined && { tokenizer: startingWith(tokenizer, start), startIds: [start] }),
       opened,
-      runner: withCurrentInputs(opened.runner, book),
+      runner: warmUp?.runner ?? current,
       source,
       wanted,
       book,
       embedder,
       patches: await findPatches(opened),
-      close: () => loaded.close(),
+      close: () => {
+        warmUp?.stop();
+        return loaded.close();
+      },
     };
   }
 }
@@ -317,7 +324,10 @@ async function load(
   let test: SelfTest;
   try {
     loaded = await loader.onto(device);
-    if (!known) step('comparing with the CPU', 0.6);
+    if (!known) {
+      step('comparing with the CPU', 0.6);
+      if (reference.kind === 'cpu') firstScreenAhead(loaded.opened);
+    }
     test = known ?? tested(await selfTest(loaded.opened, reference));
     if (test.ok || allowWrong) return { loaded, test };
     await loaded.close();
@@ -327,6 +337,12 @@ async function load(
   }
   step('loading onto the CPU', 0.8);
   return { loaded: await loader.onto(reference), test };
+}
+
+/** While the native CPU works, the graphics card compiles what the first screen needs. An error is told when that is run. */
+function firstScreenAhead({ checkpoint, device, runner, sample }: OpenModel): void {
+  if (!sample || !needsWarmUp(device, checkpoint.parameters)) return;
+  runner.run(firstScreen(runner.shape, { ids: sample.ids }), () => undefined).catch(() => undefined);
 }
 
 async function bestDevice(engine: Engine, source: CheckpointSource): Promise<DeviceKind> {
