@@ -11,7 +11,7 @@ import {
   type Queries,
 } from '../edit-pattern.ts';
 import { entropySums, firstSums, meanEntropy, queryCount, thumbnail } from '../summaries.ts';
-import { canonical, elementType, gated, isOn, nothing } from '../values.ts';
+import { canonical, either, elementType, gated, isOn, nothing } from '../values.ts';
 import { patternTaps } from '../pattern-taps.ts';
 import type { QueryCore } from './core.ts';
 import { joinQueries, loopOverQueries, runtimeShape, type LoopValue, type Rows } from './loop.ts';
@@ -160,9 +160,17 @@ function receivedByKeys(g: GraphBuilder, context: BlockContext, core: QueryCore)
   const [sums] = loopOverQueries(g, names, (body, rows) => {
     const { queries } = cloneCore(body, context, core, rows);
     const before = canonical(body, block.pattern, types, queries.pattern);
-    const pattern = scaleAndMask(body, context, queries, before);
     const weights = overKeys(body, weighted(body, names.global('valid'), rows));
-    return [{ value: body.op('MatMul', [weights, pattern]) }];
+    const sum = (inner: GraphBuilder, pattern: string): Record<string, string> => ({
+      sum: inner.op('MatMul', [weights, pattern]),
+    });
+    const summed = either(
+      body,
+      isOn(body, names, block.layer, 'edit_several'),
+      (inner) => sum(inner, scaleAndMask(inner, context, queries, before)),
+      (inner) => sum(inner, before),
+    );
+    return [{ value: summed.sum }];
   });
   return g.op('Mul', [
     g.reduce('ReduceSum', sums, [0], false),
