@@ -25,11 +25,15 @@ interface AxisNames {
   readonly batch: number | string | null | undefined;
   readonly tokens: number | string | null | undefined;
   readonly source: ReadonlySet<string>;
+  /** True when token ids or hidden states say what the axes are called, not some other input. */
+  readonly guided: boolean;
+  /** What the axes of a picture or sound are long, by name. */
+  readonly convolved: ReadonlyMap<string, number>;
 }
 
 const isStates = (input: ValueInfo): boolean => FLOAT.has(input.elemType) && input.dims?.length === 3;
 
-function axisNames(open: readonly ValueInfo[], tokens: ValueInfo | undefined): AxisNames {
+function axisNames(index: GraphIndex, open: readonly ValueInfo[], tokens: ValueInfo | undefined): AxisNames {
   // without token ids, hidden states [batch, tokens, width] say what the axes are called
   const states = open.find((input) => isStates(input) && typeof input.dims?.[2] === 'number');
   const guide = tokens ?? states ?? open.find((input) => (input.dims?.length ?? 0) >= 2);
@@ -40,7 +44,14 @@ function axisNames(open: readonly ValueInfo[], tokens: ValueInfo | undefined): A
     const middle = dims[1];
     if (typeof middle === 'string' && middle !== length && middle !== batch) source.add(middle);
   }
-  return { batch, tokens: length, source };
+  const convolved = new Map<string, number>();
+  for (const input of tokens ? [] : open)
+    convolvedSizes(index, input)?.sizes.forEach((size, axis) => {
+      const name = input.dims?.[axis];
+      if (typeof name === 'string' && typeof size === 'number') convolved.set(name, size);
+    });
+  const guided = (tokens ?? states) !== undefined;
+  return { batch, tokens: length, source, guided, convolved };
 }
 
 /** The input that holds token ids: it looks up the largest table, unless a name says otherwise. */
@@ -66,7 +77,7 @@ export function readInputs(index: GraphIndex): InputRole[] {
   );
   const uses = new Map(integers.map((input) => [input.name, usesOf(index, input.name)]));
   const tokens = findTokens(integers, uses);
-  const axes = axisNames(open, tokens);
+  const axes = axisNames(index, open, tokens);
   const wordTables = new Set(tokens ? uses.get(tokens.name)!.tables.map((table) => table.name) : []);
   return open.map((input): InputRole => {
     const base = { name: input.name, type: input.elemType };
@@ -75,7 +86,7 @@ export function readInputs(index: GraphIndex): InputRole[] {
     const use = ofAll(input, axes) ? undefined : uses.get(input.name);
     if (use && !ofSource) {
       const second = use.tables.some((table) => wordTables.has(table.name)); // a second text, for an encoder
-      const role = second ? undefined : integerRole(input, use);
+      const role = second || isSizes(input, axes) ? undefined : integerRole(input, use);
       const shared = role === 'positions' ? sharedRank(input, axes) : undefined;
       if (role) return { role, ...base, ...(shared ? { shared } : {}) };
     } else if (!ofSource && input.dims?.length === 2 && isFloatMask(input) && !ofAll(input, axes))
@@ -93,6 +104,10 @@ export function readInputs(index: GraphIndex): InputRole[] {
     return { role: 'unknown', ...base, dims: input.dims, measures };
   });
 }
+
+/** True for the sizes of what each prompt brings: two or three numbers a picture, where that is not the number of tokens. */
+const isSizes = ({ dims }: ValueInfo, { tokens, guided }: AxisNames): boolean =>
+  dims?.length === 2 && (dims[1] === 2 || dims[1] === 3) && !(guided && tokens === dims[1]);
 
 /** True for a table that is not of so many rows as there are prompts: of queries and keys, for instance. */
 function ofAll({ dims }: ValueInfo, { batch, tokens }: AxisNames): boolean {
@@ -156,6 +171,8 @@ function measuresOf(
     if (typeof dim === 'number' && dim > 0) return dim;
     if (typeof dim === 'string') {
       if (dim === axes.batch) return 'batch';
+      const known = axes.convolved.get(dim);
+      if (known !== undefined) return known;
       if (axes.source.has(dim)) return 'source';
       if (dim.split(/[^\w.]+/).includes(String(axes.tokens))) return 'tokens';
     }

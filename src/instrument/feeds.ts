@@ -3,6 +3,7 @@ import type { Anatomy } from '../anatomy/anatomy.ts';
 import type { ElementType, Tensor } from '../runtime/device.ts';
 import { HeadscopeError } from '../errors.ts';
 import { notGiven, repeated, type GivenInputs } from './given.ts';
+import { wholePicture } from './picture-mask.ts';
 import type { Row } from './runner.ts';
 
 /** Prompts of one run, padded on the right to the longest. */
@@ -125,8 +126,9 @@ export function modelFeeds(anatomy: Anatomy, batch: Batch, given: GivenInputs = 
       );
     else if (input.role === 'flag') feeds[input.name] = wholeTensor(input.type, input.dims, () => 0);
     else if (input.role === 'unknown') {
-      if (!Object.hasOwn(given, input.name)) throw notGiven(input);
-      feeds[input.name] = repeated(given[input.name], rows.length);
+      const own = Object.hasOwn(given, input.name) ? given[input.name] : wholePicture(anatomy, input, given);
+      if (!own) throw notGiven(input);
+      feeds[input.name] = repeated(own, rows.length);
     }
   }
   return feeds;

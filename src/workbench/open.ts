@@ -4,6 +4,7 @@ import { HeadscopeError } from '../errors.ts';
 import type { Instrumented } from '../instrument/instrument.ts';
 import { canFeed, fitGiven, givenLength, keysOf, type GivenInputs } from '../instrument/given.ts';
 import { neutralInputs } from '../instrument/neutral.ts';
+import { withPictureMasks } from '../instrument/picture-mask.ts';
 import { runRequest, toFloat32, type Embedding, type Engine } from '../instrument/run.ts';
 import type { ModelShape, Runner, RowResult } from '../instrument/runner.ts';
 import { dequantisedValues } from '../onnx/quantised.ts';
@@ -156,7 +157,11 @@ export async function openModel(
   options: OpenOptions = {},
 ): Promise<OpenModel> {
   const { anatomy, model } = checkpoint;
-  const given = { ...neutralInputs(anatomy), ...fitGiven(anatomy, inputs), ...embedding?.given };
+  const given = withPictureMasks(anatomy, {
+    ...neutralInputs(anatomy),
+    ...fitGiven(anatomy, inputs),
+    ...embedding?.given,
+  });
   const ids = sampleIds(anatomy, given);
   requireFits(checkpoint, device, ids.length);
   const alone = { rows: [{ ids }], indices: [0], lengths: [ids.length], width: ids.length };

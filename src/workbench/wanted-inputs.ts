@@ -3,6 +3,7 @@ import { GraphIndex } from '../anatomy/graph-index.ts';
 import type { InputRole } from '../anatomy/anatomy.ts';
 import { unknownInputs } from '../instrument/given.ts';
 import { neutralInputs } from '../instrument/neutral.ts';
+import { maskedPicture } from '../instrument/picture-mask.ts';
 import { dataTypeName } from '../onnx/model.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { embeddedInput, IMAGE_FEATURES, type TokenEmbedder } from './embed-tokens.ts';
@@ -11,7 +12,15 @@ import { openEncoder, statesInput } from './encode-source.ts';
 import { pictureSettings, type PictureSettings } from './picture-settings.ts';
 
 export type InputKind =
-  'picture' | 'sound' | 'sound features' | 'states' | 'vectors' | 'picture vectors' | 'mask' | 'other';
+  | 'picture'
+  | 'sound'
+  | 'sound features'
+  | 'states'
+  | 'vectors'
+  | 'picture vectors'
+  | 'mask'
+  | 'sizes'
+  | 'other';
 
 /** An input that nobody can guess, as a person is asked for it. */
 export interface WantedInput {
@@ -27,6 +36,8 @@ export interface WantedInput {
   readonly says: string;
   /** Something neutral stands for it, or the model does without, until it is given. */
   readonly optional: boolean;
+  /** What it is filled with until it is given, where that follows from another input. */
+  readonly follows?: string;
   /** How a picture file becomes the numbers; absent for what is no picture. */
   readonly picture?: PictureSettings;
 }
@@ -46,6 +57,8 @@ const SAYS: Readonly<Record<InputKind, string>> = {
   states: 'What an encoder makes of its own text or sound: one vector for each of its positions.',
   vectors: 'Vectors in the place of tokens: one for each position of the prompt.',
   'picture vectors': 'A picture as the model’s own vision part gives it: one vector for each image token.',
+  sizes:
+    'How large each picture is, in patches as a rule: rows and columns, or frames, rows and columns where there are three.',
   mask: 'Which positions count: 1 for those that do, 0 for the others.',
   other: 'The graph does not show what this is; the model’s documentation says it.',
 };
@@ -55,8 +68,11 @@ type Unknown = Extract<InputRole, { role: 'unknown' }>;
 function kindOf(checkpoint: Checkpoint, { name, type, measures, dims }: Unknown): InputKind {
   const info = checkpoint.original.graph.inputs.find((input) => input.name === name);
   const convolved = info && convolvedSizes(new GraphIndex(checkpoint.original), info);
-  const rank = (measures ?? dims)?.length ?? 0;
+  const shape = measures ?? dims ?? [];
+  const rank = shape.length;
   if (convolved) return rank === 4 ? 'picture' : rank === 3 ? 'sound features' : 'sound';
+  if (dataTypeName(type).startsWith('int') && rank === 2 && (shape[1] === 2 || shape[1] === 3))
+    return 'sizes';
   if (dataTypeName(type) === 'int64' || dataTypeName(type) === 'bool') return rank === 2 ? 'mask' : 'other';
   if (rank === 3 && measures?.[1] === 'source') return 'states';
   if (rank === 3 && measures?.[1] === 'tokens') return 'vectors';
@@ -72,7 +88,8 @@ async function wantedOf(
   const wanted: WantedInput[] = [];
   for (const input of unknownInputs(checkpoint.anatomy)) {
     if (without.has(input.name)) continue;
-    const kind = kindOf(checkpoint, input);
+    const masked = maskedPicture(checkpoint.anatomy, input);
+    const kind = masked ? 'mask' : kindOf(checkpoint, input);
     const shape = (input.measures ?? input.dims ?? []).map((size) => size ?? '?');
     const isPicture = kind === 'picture' && [1, 3].includes(shape[1] as number);
     wanted.push({
@@ -82,7 +99,8 @@ async function wantedOf(
       shape,
       kind,
       says: SAYS[kind],
-      optional: optional(input.name),
+      optional: masked !== undefined || optional(input.name),
+      ...(masked && { follows: `until then ones, as large as ${masked.name}: the whole picture counts` }),
       ...(isPicture && { picture: await pictureSettings(checkpoint.files, shape) }),
     });
   }
