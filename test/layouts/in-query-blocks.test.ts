@@ -28,7 +28,9 @@ interface Given {
 async function answers(folder: string, { given, edits = EDITS }: Given, queryRows?: number) {
   const opened = await openFolder(folder, undefined, given, { queryRows });
   try {
-    const rows = [{ ids: IDS, edits }, { ids: IDS.slice(0, 6) }];
+    // all edits, ACT with no other edit before it, none
+    const alone = edits.filter(({ kind }) => kind === 'act');
+    const rows = [{ ids: IDS, edits }, { ids: IDS.slice(0, 6), edits: alone }, { ids: IDS.slice(0, 4) }];
     const taps = [{ site: 'pattern' as const }, { site: 'scores' as const }, { site: 'z' as const }];
     const request = { rows, taps, logits: 'all', summaries: true, allowNoEffect: true } as const;
     return { results: await runAll(opened.runner, request), layers: opened.queryBlocks() };
@@ -57,6 +59,8 @@ async function expectSame(folder: string, stays?: string, given: Given = {}): Pr
   const whole = await answers(folder, given);
   const blocks = await answers(folder, given, ROWS);
   expect(blocks.layers).toEqual(blocks.layers!.map(() => (stays === undefined ? true : { why: stays })));
+  if (stays === undefined)
+    for (const change of whole.results[1].changes) expect(change).toBeGreaterThan(1e-3);
   whole.results.forEach((row, i) => {
     const wanted = numbers(row, blocks.layers!.length);
     for (const [name, values] of Object.entries(numbers(blocks.results[i], blocks.layers!.length)))
