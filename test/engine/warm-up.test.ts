@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { HeadscopeError } from '../../src/errors.ts';
 import { runAll, type ModelShape, type RunRequest, type Runner } from '../../src/instrument/runner.ts';
+import type { Tensor } from '../../src/runtime/device.ts';
 import { nodeDevice } from '../../src/runtime/node-cpu.ts';
 import { firstActions, firstScreen } from '../../src/workbench/engine/warm-up-requests.ts';
 import { needsWarmUp, WarmUp } from '../../src/workbench/engine/warm-up.ts';
@@ -34,6 +35,11 @@ function stoppedRunner() {
   return { runs, warmUp: new WarmUp(runner) };
 }
 const quiet = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 250));
+/** What a decoder without its encoder wants. */
+const SOURCE: Record<string, Tensor> = {
+  encoder_hidden_states: { type: 'float32', dims: [1, 5, 16], data: new Float32Array(80).fill(0.1) },
+  encoder_attention_mask: { type: 'int64', dims: [1, 5], data: new BigInt64Array(5).fill(1n) },
+};
 const ignore = (): void => undefined;
 
 describe('warm-up', () => {
@@ -143,7 +149,9 @@ it.each([
   const workbench = await openWorkbench(folder, nodeDevice('cpu', { threads: 1 }));
   try {
     const { runner } = workbench.opened;
-    const row = { ids: Array.from({ length: 6 }, (_, i) => i + 1) };
+    const { inputs } = workbench.checkpoint.anatomy;
+    const given = inputs.some(({ name }) => name in SOURCE) ? SOURCE : undefined;
+    const row = { ids: Array.from({ length: 6 }, (_, i) => i + 1), given };
     for (const request of [firstScreen(runner.shape, row), ...firstActions(runner.shape, row)])
       await runAll(runner, request);
   } finally {
