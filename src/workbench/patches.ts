@@ -1,6 +1,6 @@
 import { convolvedStride } from '../anatomy/convolved-inputs.ts';
 import { GraphIndex } from '../anatomy/graph-index.ts';
-import { unknownInputs } from '../instrument/given.ts';
+import { canFeed, unknownInputs } from '../instrument/given.ts';
 import type { Row, RowResult } from '../instrument/runner.ts';
 import type { Tensor } from '../runtime/device.ts';
 import type { OpenModel } from './open.ts';
@@ -44,8 +44,8 @@ function mostChanged(a: Float32Array, b: Float32Array, width: number): number {
 
 /**
  * Finds which positions are patches of which part of a picture, by trying: pixels of single patches are changed, and the position where the
- * residual stream before the first block changes most is that patch's. Undefined when the model reads no picture or its positions are in
- * another order.
+ * residual stream before the first block changes most is that patch's. Undefined when the model reads no picture, its positions are in another
+ * order, or another input was not given yet.
  */
 export async function findPatches({
   checkpoint,
@@ -53,6 +53,7 @@ export async function findPatches({
   given,
   positions,
 }: OpenModel): Promise<PatchGrid | undefined> {
+  if (!canFeed(checkpoint.anatomy, given)) return undefined;
   if (positions === undefined || !runner.shape.sites[0]?.includes('resid_pre')) return undefined;
   const input = unknownInputs(checkpoint.anatomy).find(({ measures }) => measures?.length === 4);
   const picture = input && given[input.name];

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { deflateSync } from 'node:zlib';
@@ -12,6 +12,7 @@ import { openWorkbench } from '../../src/workbench/workbench.ts';
 import { inRepository } from '../helpers/models.ts';
 import { maxAbs } from '../helpers/numbers.ts';
 import { PICTURE, writeDividedDecoder } from '../layouts/divided-decoder.ts';
+import { writeMaskedVit } from '../layouts/masked-vit.ts';
 import { writeSpeechPair } from '../layouts/speech-pair.ts';
 import { readGoldenSample } from '../layouts/golden-sample.ts';
 import { violations } from './axe.ts';
@@ -294,6 +295,39 @@ describe('a vision transformer', () => {
     await page.emulateMedia({ colorScheme: 'dark' });
     expect(await violations(page)).toEqual([]);
     await shot(page, 'E-vit-dark');
+  });
+});
+
+describe('an encoder of pictures of any size', () => {
+  it('fills the mask that follows from the picture, and asks for the sizes that do not', async () => {
+    const sized = file('sized');
+    mkdirSync(sized);
+    await writeMaskedVit(sized, true);
+    const app = await openApp({ checkpoints: [sized] });
+    const { page } = app;
+    await opened(app);
+    const dialog = page.getByRole('dialog');
+    await dialog.waitFor();
+    const asked = (name: string): Promise<string | null> =>
+      dialog.locator(`[data-input="${name}"]`).textContent();
+    expect(await asked('spatial_shapes')).toMatch(/int64 \[1, 2\].*rows and columns.*none yet/s);
+    expect(await asked('pixel_attention_mask')).toMatch(
+      /int64 \[1, 12, 12\].*may be left out.*until then ones, as large as pixel_values/s,
+    );
+    expect(await dialog.textContent()).toContain('Still missing: spatial_shapes');
+    expect(await violations(page)).toEqual([]);
+    await shot(page, 'E-sized');
+    const shapes = { type: 'int64' as const, dims: [1, 2], data: BigInt64Array.of(3n, 3n) };
+    await choose(page, 'spatial_shapes', writeNpy('shapes.npy', shapes));
+    await expect.poll(() => dialog.getByTestId('given-spatial_shapes').textContent()).toContain('shapes.npy');
+    await page.emulateMedia({ colorScheme: 'dark' });
+    await shot(page, 'E-sized-dark');
+    await dialog.getByRole('button', { name: 'Use this' }).click();
+    await dialog.waitFor({ state: 'detached' });
+    await app.settled();
+    expect(await page.getByTestId('token-count').textContent()).toBe('10 positions');
+    await page.getByTestId('picture-pattern').waitFor();
+    await app.close();
   });
 });
 

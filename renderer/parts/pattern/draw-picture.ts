@@ -72,6 +72,7 @@ export function drawPicture(context: CanvasRenderingContext2D, scene: PictureSce
     high - 2 * inset,
   ];
   context.fillStyle = scene.warn;
+  context.strokeStyle = '#fff';
   for (const mark of scene.marks) {
     const [x, y] = box(mark, 2);
     const size = Math.min(8, wide / 2);
@@ -79,7 +80,9 @@ export function drawPicture(context: CanvasRenderingContext2D, scene: PictureSce
     context.moveTo(x, y);
     context.lineTo(x + size, y);
     context.lineTo(x, y + size);
+    context.closePath();
     context.fill();
+    context.stroke();
   }
   if (scene.hover !== null) strokeOver(context, box(scene.hover, 1), '#fff', 1);
   if (scene.chosen !== null) strokeOver(context, box(scene.chosen, 1.5), scene.accent, 2);
