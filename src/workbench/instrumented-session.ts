@@ -1,7 +1,7 @@
 import type { Anatomy } from '../anatomy/anatomy.ts';
 import { instrument, type Instrumented } from '../instrument/instrument.ts';
 import { needsBlocks } from '../instrument/query-blocks/feeds.ts';
-import type { Engine } from '../instrument/run.ts';
+import type { Engine } from '../instrument/engine.ts';
 import type { RunRequest } from '../instrument/runner.ts';
 import type { Model } from '../onnx/model.ts';
 import type { Session } from '../runtime/device.ts';

@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { Anatomy } from '../../src/anatomy/anatomy.ts';
 import { modelFeeds } from '../../src/instrument/feeds.ts';
 import type { GivenInputs } from '../../src/instrument/given.ts';
-import { toFloat32 } from '../../src/instrument/run.ts';
+import { toFloat32 } from '../../src/instrument/read-row.ts';
 import { runAll } from '../../src/instrument/runner.ts';
 import { valueInfo, type GraphBuilder } from '../../src/onnx/build.ts';
 import type { Model } from '../../src/onnx/model.ts';

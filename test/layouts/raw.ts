@@ -3,7 +3,7 @@ import { modelFeeds } from '../../src/instrument/feeds.ts';
 import { valueInfo } from '../../src/onnx/build.ts';
 import { DataType } from '../../src/onnx/model.ts';
 import type { Device, Tensor } from '../../src/runtime/device.ts';
-import { toFloat32 } from '../../src/instrument/run.ts';
+import { toFloat32 } from '../../src/instrument/read-row.ts';
 import type { Checkpoint } from '../../src/workbench/checkpoint.ts';
 import { runnable } from '../../src/workbench/open.ts';
 
