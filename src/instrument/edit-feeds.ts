@@ -1,6 +1,7 @@
 import type { Block } from '../anatomy/anatomy.ts';
 import { HeadscopeError } from '../errors.ts';
 import type { Tensor } from '../runtime/device.ts';
+import { requireRoom, shareAdd, shareMask, type Placed } from './edit-sizes.ts';
 import { perToken, type Batch } from './feeds.ts';
 import { HEAD_SETTINGS, type HeadSetting, type Names, type Switch } from './names.ts';
 import { headName, type Edit } from './runner.ts';
@@ -9,12 +10,6 @@ const floats = (data: Float32Array, ...dims: number[]): Tensor => ({ type: 'floa
 const one = floats(Float32Array.of(1), 1, 1, 1, 1);
 const zero = floats(Float32Array.of(0), 1, 1, 1, 1);
 type Of<K extends Edit['kind']> = Extract<Edit, { kind: K }>;
-
-/** One row's edit with the row's place in the batch. */
-interface Placed<E extends Edit = Edit> {
-  readonly row: number;
-  readonly edit: E;
-}
 
 function check(edit: Edit, blocks: readonly Block[], length: number, keys: number): void {
   const block = blocks[edit.layer];
@@ -56,6 +51,10 @@ function check(edit: Edit, blocks: readonly Block[], length: number, keys: numbe
   if (wrong) bad(`${wrong[0]} is ${String(wrong[1])}, which is no number to compute with`);
 }
 
+/** The positions that an edit is made at, each once. */
+const placesOf = ({ positions }: Of<'z' | 'pattern'>, length: number): Iterable<number> =>
+  positions ? new Set(positions) : Array.from({ length }, (_, i) => i);
+
 /** z' = scale·z + add for one layer; several edits of the same head are composed in order. */
 function zFeeds(
   edits: readonly Placed<Of<'z'>>[],
@@ -73,8 +72,7 @@ function zFeeds(
   const add = new Float32Array(size * heads * steps * headDim);
   for (const { row, edit } of edits) {
     const length = batch.lengths[row];
-    const positions = whole ? [0] : (edit.positions ?? Array.from({ length }, (_, i) => i));
-    for (const position of positions) {
+    for (const position of whole ? [0] : placesOf(edit, length)) {
       const at = (row * heads + edit.head) * steps + position;
       scale[at] *= edit.scale;
       const from = edit.add && edit.add.length > headDim ? position * headDim : 0;
@@ -97,25 +95,29 @@ function patternFeeds(
   const columns = keys ?? width;
   const scale = new Float32Array(size * heads * width).fill(1);
   const anyAdd = edits.some(({ edit }) => edit.add);
-  const add = new Float32Array(anyAdd ? size * heads * width * columns : 1);
+  const shared = shareAdd(edits);
+  const added = shared ? 1 : heads;
+  const add = new Float32Array(anyAdd ? size * added * width * columns : 1);
   for (const { row, edit } of edits) {
     const length = batch.lengths[row];
-    for (const q of edit.positions ?? Array.from({ length }, (_, i) => i)) {
+    for (const q of placesOf(edit, length)) {
       const at = (row * heads + edit.head) * width + q;
       scale[at] *= edit.scale;
-      if (!anyAdd) continue;
+      // what all share is not scaled with any of them
+      if (!anyAdd || (shared && !edit.add)) continue;
       const seen = keys ?? length;
+      const to = ((row * added + (shared ? 0 : edit.head)) * width + q) * columns;
       for (let k = 0; k < seen; k++)
-        add[at * columns + k] = add[at * columns + k] * edit.scale + (edit.add?.[q * seen + k] ?? 0);
+        add[to + k] = (shared ? 0 : add[to + k] * edit.scale) + (edit.add?.[q * seen + k] ?? 0);
     }
   }
   return {
     scale: floats(scale, size, heads, width, 1),
-    add: anyAdd ? floats(add, size, heads, width, columns) : zero,
+    add: anyAdd ? floats(add, size, added, width, columns) : zero,
   };
 }
 
-/** 1 where attention is allowed, [batch, heads, queries, keys]. */
+/** 1 where attention is allowed, [batch, heads, queries, keys]; one head in the place of all where they are masked alike. */
 function maskFeed(
   edits: readonly Placed<Of<'mask'>>[],
   block: Block,
@@ -126,22 +128,28 @@ function maskFeed(
   const { heads } = block;
   const width = batch.width;
   const columns = keys ?? width;
-  const allowed = new Float32Array(size * heads * width * columns).fill(1);
+  const shared = shareMask(edits);
+  const masked = shared ? 1 : heads;
+  const allowed = new Float32Array(size * masked * width * columns).fill(1);
+  const done = new Set<number>();
   for (const { row, edit } of edits) {
+    if (shared && done.has(row)) continue;
+    done.add(row);
     const length = batch.lengths[row];
     const seen = keys ?? length;
+    const head = row * masked + (shared ? 0 : edit.head);
     for (let q = 0; q < length; q++) {
       for (let k = 0; k < seen; k++) {
-        if (!edit.allowed[q * seen + k]) allowed[((row * heads + edit.head) * width + q) * columns + k] = 0;
+        if (!edit.allowed[q * seen + k]) allowed[(head * width + q) * columns + k] = 0;
       }
     }
   }
-  return floats(allowed, size, heads, width, columns);
+  return floats(allowed, size, masked, width, columns);
 }
 
 /** Settings of each head, by the columns of `HEAD_SETTINGS`. */
 function headSettings(
-  edits: readonly (Placed<Of<'act'>> | Placed<Of<'var'>> | Placed<Of<'mask'>>)[],
+  edits: readonly (Placed<Of<'act'>> | Placed<Of<'var'>> | Placed<Of<'mask'>> | Placed<Of<'pattern'>>)[],
   block: Block,
   batch: Batch,
 ): Tensor {
@@ -151,7 +159,8 @@ function headSettings(
     const set = (name: HeadSetting, value: number): void => {
       data[(row * block.heads + edit.head) * columns + HEAD_SETTINGS.indexOf(name)] = value;
     };
-    set(edit.kind, 1);
+    if (edit.kind !== 'pattern') set(edit.kind, 1);
+    else if (edit.add) set('add', 1);
     if (edit.kind !== 'act') continue;
     set('threshold', edit.absolute ?? (edit.alpha ?? 5) / batch.lengths[row]);
     set('beta', edit.beta);
@@ -212,6 +221,7 @@ const neutralVar = (names: Names): Record<string, Tensor> => ({
 /**
  * Feeds of all edit inputs for a batch, and the switches that must be on in each layer.
  * @param keys how many keys each layer has, where they are not the prompt's tokens
+ * @throws HeadscopeError `bad-edit`, `too-large`
  */
 export function editFeeds(
   blocks: readonly Block[],
@@ -224,6 +234,7 @@ export function editFeeds(
   );
   for (const { row, edit } of placed)
     check(edit, blocks, batch.lengths[row], keys[edit.layer] ?? batch.lengths[row]);
+  requireRoom(batch.rows, blocks, batch.width, keys);
   const vars = placed.filter((p): p is Placed<Of<'var'>> => p.edit.kind === 'var');
   const feeds: Record<string, Tensor> = vars.length
     ? varFeeds(vars, names, batch, blocks[0].dModel)
@@ -289,9 +300,10 @@ function layerFeeds(
   if (act.length) switches.add('edit_act');
   const vars = of('var');
   if (vars.length) switches.add('edit_var');
-  if (mask.length + act.length + vars.length > 0)
-    tensors.head_settings = headSettings([...mask, ...act, ...vars], block, batch);
-  if (edits.length > z.length) switches.add('edit_pattern');
+  if (edits.length > z.length) {
+    switches.add('edit_pattern');
+    tensors.head_settings = headSettings([...pattern, ...mask, ...act, ...vars], block, batch);
+  }
   if ([pattern, mask, act, vars].filter((kind) => kind.length > 0).length > 1) switches.add('edit_several');
   return { tensors, switches };
 }

@@ -83,7 +83,14 @@ function scaleAndMaskSteps(context: BlockContext, queries: Pick<Queries, 'rows'>
     {
       name: 'edit_scale',
       edit: (body, pattern) =>
-        body.op('Add', [body.op('Mul', [pattern, input(body, 'pattern_scale')]), input(body, 'pattern_add')]),
+        body.op('Add', [
+          body.op('Mul', [pattern, input(body, 'pattern_scale')]),
+          body.op('Where', [
+            flag(body, headSetting(body, context, 'add')),
+            input(body, 'pattern_add'),
+            body.float(0),
+          ]),
+        ]),
     },
     {
       name: 'edit_mask',

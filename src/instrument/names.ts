@@ -49,6 +49,6 @@ export type Switch = (typeof SWITCHES)[number];
 export const switchIndex = (layer: LayerIndex, name: Switch): number =>
   layer * SWITCHES.length + SWITCHES.indexOf(name);
 
-/** Columns of a layer's `head_settings`, float32 [batch, head, 5]; the edits they belong to apply where `act`, `var`, `mask` are > 0. */
-export const HEAD_SETTINGS = ['act', 'threshold', 'beta', 'var', 'mask'] as const;
+/** Columns of a layer's `head_settings`, float32 [batch, head, 6]; the edits they belong to apply where `act`, `var`, `mask`, `add` are > 0. */
+export const HEAD_SETTINGS = ['act', 'threshold', 'beta', 'var', 'mask', 'add'] as const;
 export type HeadSetting = (typeof HEAD_SETTINGS)[number];

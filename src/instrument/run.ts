@@ -2,6 +2,7 @@ import { HeadscopeError, throwIfCancelled } from '../errors.ts';
 import type { Tensor } from '../runtime/device.ts';
 import { cutBatches } from './batches.ts';
 import { checkRows, hidesPadding } from './check-rows.ts';
+import { squareBytes } from './edit-sizes.ts';
 import { withGiven, type Engine } from './engine.ts';
 import type { Batch } from './feeds.ts';
 import { bytesPerRow, planOf, wantedOutputs, type Plan } from './plan.ts';
@@ -25,9 +26,12 @@ export async function runRequest(
   const { anatomy } = engine;
   checkRows(engine, request);
   const plan = planOf(engine, request);
+  const longest = request.rows.reduce((most, { ids }) => Math.max(most, ids.length), 0);
+  const fed =
+    squareBytes(request.rows, anatomy.blocks, longest, engine.shape.keys) / Math.max(1, request.rows.length);
   const batches = cutBatches(request.rows, {
     opsPerToken: Math.max(1, engine.parameters),
-    bytesPerRow: (length) => bytesPerRow(engine, plan, length),
+    bytesPerRow: (length) => bytesPerRow(engine, plan, length) + fed,
     padding: hidesPadding(anatomy),
     fixed: anatomy.fixed,
   });
