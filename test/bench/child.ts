@@ -26,6 +26,8 @@ export interface ChildReport {
   readonly runs: readonly number[];
   /** Peak resident memory in MB. */
   readonly peak: number;
+  /** Seconds of processor time, all threads together, since the process started. */
+  readonly cpu: number;
   /** How many heads were seen, so that nothing is measured that did not happen. */
   readonly heads: number;
 }
@@ -112,9 +114,11 @@ async function perform(request: ChildRequest): Promise<Pick<ChildReport, 'heads'
 
 const request = JSON.parse(process.argv[2]) as ChildRequest;
 const done = await perform(request);
+const used = process.resourceUsage();
 const report: ChildReport = {
   ...done,
   sinceStart: performance.now(),
-  peak: process.resourceUsage().maxRSS / 1024,
+  peak: used.maxRSS / 1024,
+  cpu: (used.userCPUTime + used.systemCPUTime) / 1e6,
 };
 process.stdout.write(JSON.stringify(report) + '\n', () => process.exit(0));

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { performanceDocument } from './document.ts';
-import { atLeast, atMost, type Row } from './results.ts';
+import { atLeast, atMost, CPU_TIME, type Row } from './results.ts';
 import type { JobResult, Results } from './store.ts';
 
 const job = (
@@ -85,6 +85,26 @@ it('has a line for every length, with the reason where nothing was measured', ()
   ]);
   expect(line(text, /^\| GPT-2 \| cpu +\| 128 /)).toContain('—');
   expect(text).toContain('- GPT-2, cpu, T = 128, capture: left out, too long.');
+});
+
+it('has elapsed and processor time, ratio and peak of a long prompt in one line', () => {
+  const place = { model: 'Many heads', tokens: 4096, what: 'ACT' };
+  const rows: Row[] = [
+    { ...place, against: 'everything in the process', value: 1078, unit: 'MB', target: atMost(4096) },
+    { ...place, value: 467, unit: 's' },
+    { ...place, against: CPU_TIME, value: 80.2, unit: 's' },
+    { ...place, against: 'unedited model', value: 1.2, unit: '×' },
+  ];
+  const text = performanceDocument(results(job('long', 'long', rows)), '');
+  expect(line(text, /^\| Many heads/).slice(2, -1)).toEqual([
+    'ACT',
+    '467 s',
+    '80.2 s',
+    '1.20 ×',
+    '1,078 MB',
+    '≤ 4,096 MB',
+    'yes',
+  ]);
 });
 
 it('works out how cost grows with size', () => {

@@ -1,4 +1,13 @@
-import { markdownTable, quantity, reached, rowTable, targetText, valueText, type Row } from './results.ts';
+import {
+  CPU_TIME,
+  markdownTable,
+  quantity,
+  reached,
+  rowTable,
+  targetText,
+  valueText,
+  type Row,
+} from './results.ts';
 import type { JobResult, Results } from './store.ts';
 
 /** docs/performance.md. @param remarks Markdown by a person: what is in the way of targets that are missed */
@@ -50,7 +59,7 @@ fast as PyTorch with hooks a run with all patterns and z captured is. “ms” i
     ),
     section(
       'Long prompts',
-      'Each line is a process that opens the model and does one thing; the peak has everything in it.',
+      'Each line is a process that opens the model and does one thing; the peak has everything in it. “Processor” is the time of all threads, opening included, which other work on the machine changes least.',
       longTable(rows('long')),
       notes('long'),
     ),
@@ -154,8 +163,13 @@ function longTable(rows: readonly Row[]): string {
   const lines = unique(rows.map(key)).map((each) => {
     const group = rows.filter((row) => key(row) === each);
     const [{ model = '', tokens, what, skipped }] = group;
-    const cell = (unit: Row['unit']): string => {
-      const row = group.find((candidate) => candidate.unit === unit && candidate.value !== undefined);
+    const cell = (unit: Row['unit'], cpu = false): string => {
+      const row = group.find(
+        (candidate) =>
+          candidate.unit === unit &&
+          candidate.value !== undefined &&
+          (candidate.against === CPU_TIME) === cpu,
+      );
       return row ? quantity(row.value!, unit) : '';
     };
     const peak = group.find((row) => row.target && row.value !== undefined);
@@ -165,13 +179,17 @@ function longTable(rows: readonly Row[]): string {
       `${model}, T = ${tokens}`,
       what,
       cell('s'),
+      cell('s', true),
       cell('×'),
       cell('MB') || `— ${skipped ?? ''}`,
       aim,
       verdict,
     ];
   });
-  return markdownTable(['Where', 'Done', 'Time', 'To the unedited', 'Peak', 'Target', 'Reached'], lines);
+  return markdownTable(
+    ['Where', 'Done', 'Time', 'Processor', 'To the unedited', 'Peak', 'Target', 'Reached'],
+    lines,
+  );
 }
 
 /** One table an axis; the rows carry the axis as their model and the size as their tokens. */

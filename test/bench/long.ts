@@ -1,6 +1,6 @@
 import { askChild } from './ask-child.ts';
 import type { ChildTask } from './child.ts';
-import { atMost, type Listener } from './results.ts';
+import { atMost, CPU_TIME, type Listener } from './results.ts';
 
 export interface LongOptions {
   readonly model: string;
@@ -21,7 +21,7 @@ const TASKS: readonly { readonly task: ChildTask; readonly what: string }[] = [
 /** What long prompts may take, everything included. */
 const MOST_MB = 4096;
 
-/** Work on a prompt of thousands of tokens over a thousand heads, each in a process of its own: how long, and its peak memory. */
+/** Work on a prompt of thousands of tokens over a thousand heads, each in a process of its own: how long, its processor time, and its peak memory. */
 export async function longRows(
   { model, folder, tokens, threads, limit }: LongOptions,
   listener: Listener,
@@ -31,11 +31,12 @@ export async function longRows(
     listener.say(`${model}, T = ${tokens}: ${what}`);
     const place = { model, device: 'cpu', tokens, what };
     try {
-      const { runs, peak } = await askChild({ task, folder, threads, tokens }, limit);
+      const { runs, peak, cpu } = await askChild({ task, folder, threads, tokens }, limit);
       if (task === 'plain') unedited = runs[0];
       const target = task === 'plain' ? undefined : atMost(MOST_MB);
       listener.row({ ...place, against: 'everything in the process', value: peak, unit: 'MB', target });
       listener.row({ ...place, value: runs[0] / 1000, unit: 's' });
+      listener.row({ ...place, against: CPU_TIME, value: cpu, unit: 's' });
       if (unedited !== undefined && task !== 'plain')
         listener.row({ ...place, against: 'unedited model', value: runs[0] / unedited, unit: '×' });
     } catch (error) {

@@ -29,6 +29,9 @@ export interface Row {
   readonly skipped?: string;
 }
 
+/** What a row of seconds stands against when it has the time of all threads together. */
+export const CPU_TIME = 'processor time';
+
 /** Something measured or said, as it goes from process to process. */
 export type Told =
   | { readonly kind: 'row'; readonly row: Row }
