@@ -6,6 +6,7 @@ import { scratchModels } from '../helpers/scratch-models.ts';
 import { GPT_LAYOUTS, writeGpt, writeParts } from '../layouts/gpt-layouts.ts';
 import { LLAMA_LAYOUTS, writeLlama } from '../layouts/llama-layouts.ts';
 import { gptWeights, llamaWeights } from '../layouts/weights.ts';
+import { writeTied } from './tied-gpt2.ts';
 
 /* Where ONNX Runtime puts the nodes of models with taps and edits: asked of the native runtime on Chromium's software GPU. */
 
@@ -43,6 +44,10 @@ describe.skipIf(!hasSoftwareGpu)(
 
     it.each(Object.keys(LLAMA_LAYOUTS))('%s', async (name) => {
       await expectOnGpu(written(name, writeLlama(name, await llamaWeights())));
+    });
+
+    it('a table of words that is also the unembedding', async () => {
+      await expectOnGpu(await writeTied(written('tied', new Uint8Array())));
     });
 
     it.each([11, 13, 18, 21, 22, 23, 24])('opset %i', async (opset) => {

@@ -12,6 +12,7 @@ import { scratchModels } from '../helpers/scratch-models.ts';
 import { GPT_LAYOUTS, writeGpt, writeParts } from '../layouts/gpt-layouts.ts';
 import { LLAMA_LAYOUTS, writeLlama } from '../layouts/llama-layouts.ts';
 import { gptWeights, llamaWeights } from '../layouts/weights.ts';
+import { writeTied } from './tied-gpt2.ts';
 
 /* Graphs written for GPUs give the numbers that they gave before. Both run on the CPU here: any difference is in what is computed. */
 
@@ -70,6 +71,20 @@ describe('models with taps and edits', () => {
 
   it.each(Object.keys(LLAMA_LAYOUTS))('%s', async (name) => {
     await expectSame(written(name, writeLlama(name, await llamaWeights())));
+  });
+
+  it('a table of words that is also the unembedding, transposed', async () => {
+    const folder = await writeTied(written('tied', new Uint8Array()));
+    await expectSame(folder);
+    const opened = await openFolder(folder, cpu);
+    const { original } = opened.checkpoint;
+    await opened.closeAll();
+    const count = (opType: string, { graph }: Model): number =>
+      graph.nodes.filter((node) => node.opType === opType).length;
+    const { model } = forGpu(original);
+    expect(count('MatMul', original) - count('MatMul', model)).toBe(1);
+    expect(count('Transpose', original) - count('Transpose', model)).toBe(1);
+    expect(count('Gemm', model) - count('Gemm', original)).toBe(1);
   });
 
   it('opset 24', async () => {

@@ -8,6 +8,7 @@ import { olderOpset } from './opset.ts';
 import { replace, type Replacing } from './replacements.ts';
 import { freePrefix } from '../free-prefix.ts';
 import { mapNodes } from './rewrite.ts';
+import { productWithTransposed } from './transposed-weights.ts';
 import { WholeNumbers, type GraphView } from './whole-numbers.ts';
 
 /**
@@ -36,7 +37,8 @@ function withKernels(model: Model): Model {
     for (const name of node.inputs) consumers.set(name, [...(consumers.get(name) ?? []), node]);
   });
   const context: Replacing = { ...view, whole: new WholeNumbers(view), consumers, sizes: new Map() };
-  const taken = (node: Node): readonly Node[] => (replace(node, context) ? g.graph.nodes.splice(0) : [node]);
+  const taken = (node: Node): readonly Node[] =>
+    replace(node, context) || productWithTransposed(node, view) ? g.graph.nodes.splice(0) : [node];
   const replaced = mapNodes(model.graph, taken)!;
   const graph = mapNodes(replaced, (node) => [node, ...context.whole.following(node)])!;
   const initializers = new Map([...graph.initializers, ...g.graph.initializers]);
