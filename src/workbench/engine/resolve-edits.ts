@@ -1,3 +1,5 @@
+import { meanZ } from '../../analysis/circuits/ablation.ts';
+import { CAPTURE_BYTES } from '../../analysis/profile/layer-chunks.ts';
 import { HeadscopeError } from '../../errors.ts';
 import {
   headName,
@@ -8,7 +10,6 @@ import {
   type RunOptions,
   type TokenPos,
 } from '../../instrument/runner.ts';
-import type { FloatTensor } from '../../runtime/device.ts';
 import type { GivenInputs } from '../../instrument/given.ts';
 import type { EditSpec } from '../session/schema.ts';
 import type { InputBook, PromptInputs } from './input-book.ts';
@@ -98,8 +99,8 @@ async function editsOf(
           `${headName(spec.head)} cannot be patched: the prompts have ${context.ids.length} and ${from.length} tokens and must be equally long.`,
         );
       const inputs = context.promptInputs?.[spec.from];
-      const { data } = await activations.z(spec.head, { ids: from, inputs });
-      return [{ kind: 'z', ...spec.head, scale: 0, add: data, ...at(spec.positions, context) }];
+      const add = await activations.z(spec.head, { ids: from, inputs });
+      return [{ kind: 'z', ...spec.head, scale: 0, add, ...at(spec.positions, context) }];
     }
     case 'act': {
       const rule = spec.absolute === undefined ? { alpha: spec.alpha ?? 5 } : { absolute: spec.absolute };
@@ -131,11 +132,11 @@ const at = (
 ): { positions?: readonly TokenPos[] } =>
   positions ? { positions: positions.filter((position) => position < ids.length) } : {};
 
-/** z of heads on prompts, each layer and prompt run once. */
+/** z of heads on prompts. What a layer gives is kept for its other heads, as much of it as captures may take. */
 class Activations {
   private readonly runner: Runner;
   private readonly options: RunOptions & { readonly book?: InputBook };
-  private readonly layers = new Map<string, Promise<FloatTensor>>();
+  private readonly layers = new Map<string, Promise<Float32Array>>();
 
   constructor(runner: Runner, options: RunOptions & { readonly book?: InputBook }) {
     this.runner = runner;
@@ -146,33 +147,53 @@ class Activations {
     return this.options.book?.given(inputs) ?? Promise.resolve(undefined);
   }
 
-  /** [T, headDim] */
-  async z({ layer, head }: HeadRef, { ids, inputs }: Asked): Promise<FloatTensor> {
-    const key = `${layer}/${ids.join(' ')}/${JSON.stringify(inputs ?? null)}`;
+  /** One head's part of what is known of its layer, [heads, …]. */
+  private async headOf(
+    { layer, head }: HeadRef,
+    of: string,
+    tokens: number,
+    make: () => Promise<Float32Array>,
+  ): Promise<Float32Array> {
+    const { heads, headDim } = this.runner.shape;
+    const key = `${layer}/${of}`;
     let whole = this.layers.get(key);
     if (!whole) {
-      const taps = [{ site: 'z' as const, layers: [layer] }];
-      whole = this.given(inputs)
-        .then((given) => runAll(this.runner, { rows: [{ ids, given }], taps, logits: 'none' }, this.options))
-        .then(([row]) => row.tap('z', layer));
-      this.layers.set(key, whole);
+      const most = Math.floor(CAPTURE_BYTES / (4 * heads[layer] * headDim[layer] * tokens));
+      for (const oldest of this.layers.keys())
+        if (this.layers.size >= Math.max(1, most)) this.layers.delete(oldest);
+      this.layers.set(key, (whole = make()));
     }
-    const { dims, data } = await whole;
-    const [, tokens, size] = dims;
-    return { dims: [tokens, size], data: data.slice(head * tokens * size, (head + 1) * tokens * size) };
+    const data = await whole;
+    const size = data.length / heads[layer];
+    return data.slice(head * size, (head + 1) * size);
+  }
+
+  /** [T, headDim] */
+  z(head: HeadRef, { ids, inputs }: Asked): Promise<Float32Array> {
+    const { layer } = head;
+    const of = `${ids.join(' ')}/${JSON.stringify(inputs ?? null)}`;
+    return this.headOf(head, of, ids.length, async () => {
+      const taps = [{ site: 'z' as const, layers: [layer] }];
+      const rows = [{ ids, given: await this.given(inputs) }];
+      const [row] = await runAll(this.runner, { rows, taps, logits: 'none' }, this.options);
+      return row.tap('z', layer).data;
+    });
   }
 
   /** Mean over prompts: [T, headDim] when all are `length` long, [headDim] over all positions otherwise. */
-  async mean(head: HeadRef, prompts: readonly Asked[], length: number): Promise<Float32Array> {
+  mean(head: HeadRef, prompts: readonly Asked[], length: number): Promise<Float32Array> {
+    const { layer } = head;
     const aligned = prompts.length > 1 && prompts.every(({ ids }) => ids.length === length);
-    const size = this.runner.shape.headDim[head.layer];
-    const sum = new Float64Array(aligned ? length * size : size);
-    let count = 0;
-    for (const prompt of prompts) {
-      const { data } = await this.z(head, prompt);
-      data.forEach((value, i) => (sum[aligned ? i : i % size] += value));
-      count += aligned ? 1 : prompt.ids.length;
-    }
-    return Float32Array.from(sum, (value) => value / count);
+    return this.headOf(head, 'mean', length, async () => {
+      const given = await Promise.all(prompts.map(({ inputs }) => this.given(inputs)));
+      const { layers } = await meanZ(
+        this.runner,
+        prompts.map(({ ids }) => ids),
+        [layer],
+        aligned ? 'per-position' : 'over-positions',
+        { signal: this.options.signal, given },
+      );
+      return layers.get(layer)!;
+    });
   }
 }
