@@ -189,6 +189,31 @@ describe('induction-2l', () => {
     expect(none.clean).toBeCloseTo(whole.clean, 4);
   });
 
+  it('means of all heads at positions that are too many together are taken over positions', async () => {
+    const { shape } = model.runner;
+    const asked: string[] = [];
+    const runner: Runner = {
+      ...model.runner,
+      // as wide as the means of 56 tokens would be that take a gigabyte
+      shape: { ...shape, headDim: shape.headDim.map(() => 2 ** 20) },
+      run: (request, onRow, options) => {
+        for (const { edits = [] } of request.rows)
+          for (const edit of edits) if (edit.kind === 'z') asked.push(`${edit.add?.length}`);
+        return model.runner.run(request, onRow, options);
+      },
+    };
+    const order = capturableHeads(runner);
+    const settings = { metric: 'logit-difference', sizes: [0] } as const;
+    const curve = await faithfulnessCurve(runner, pairs.slice(0, 2), order, settings);
+    expect(curve.mean).toBe('over-positions');
+    expect(new Set(asked)).toEqual(new Set([`${shape.headDim[0]}`]));
+    const refused = faithfulnessCurve(runner, pairs.slice(0, 2), order, {
+      ...settings,
+      mean: 'per-position',
+    });
+    await expect(refused).rejects.toMatchObject({ code: 'too-large' });
+  });
+
   it('KL needs no answers; unequal pairs can be ablated but not patched', async () => {
     const NONE = { answers: [], distractors: [] };
     const some = pairs.slice(0, 4).map((pair) => ({ ...pair, targets: NONE }));

@@ -21,8 +21,11 @@ const other = [
   [0, 7, 7],
   [0, 1, 2, 3],
 ];
-const ablate = (layer: number, head: number): EditSpec =>
-  ({ kind: 'ablate', head: { layer, head }, mode: 'mean' }) as EditSpec;
+const ablate = (layer: number, head: number): EditSpec => ({
+  kind: 'ablate',
+  head: { layer, head },
+  mode: 'mean',
+});
 
 function watched(): Runner & { requests: RunRequest[] } {
   const requests: RunRequest[] = [];
@@ -85,7 +88,7 @@ it.each([
 it('patching reads each layer and prompt once', async () => {
   const runner = watched();
   const [from] = same;
-  const specs = [3, 5].map((head) => ({ kind: 'patch', head: { layer: 1, head }, from: 'a' }) as EditSpec);
+  const specs = [3, 5].map((head) => ({ kind: 'patch', head: { layer: 1, head }, from: 'a' }));
   const found = await resolveEdits(runner, specs, { ids, prompts: { a: from }, references: [] });
   expect(runner.requests).toHaveLength(1);
   for (const [i, head] of [3, 5].entries()) {
@@ -99,9 +102,7 @@ it('of prompts whose layers are large, no more layers are kept than captures may
   // 8 heads × 2^20 numbers a token: one layer of 6 tokens is more than 256 MB, as far as the shape says
   const shape = { ...model.runner.shape, headDim: model.runner.shape.headDim.map(() => 2 ** 20) };
   const runner = { ...watched(), shape };
-  const specs = [0, 1, 0].map(
-    (layer) => ({ kind: 'patch', head: { layer, head: 2 }, from: 'a' }) as EditSpec,
-  );
+  const specs = [0, 1, 0].map((layer) => ({ kind: 'patch', head: { layer, head: 2 }, from: 'a' }));
   const found = await resolveEdits(runner, specs, { ids, prompts: { a: same[0] }, references: [] });
   expect(runner.requests.map(({ taps }) => taps![0].layers)).toEqual([[0], [1], [0]]);
   expect(found[2].edit).toEqual(found[0].edit);

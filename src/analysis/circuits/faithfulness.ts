@@ -9,6 +9,7 @@ export interface CurveSettings {
   readonly metric: MetricName;
   /** Circuit sizes to measure, 0 and all heads included by default with at most 33 in between. */
   readonly sizes?: readonly number[];
+  /** Per position when all prompts have equal length and the means of all heads fit into memory together, else over positions, unless said here. */
   readonly mean?: MeanKind;
 }
 
@@ -36,6 +37,30 @@ export interface FaithfulnessCurve {
 
 const MOST_SIZES = 35;
 
+/** What the means of all heads may take: they are put in together. */
+const MOST_MEAN_BYTES = 2 ** 29;
+
+/** The mean that was asked for; else the one per position where it makes sense and fits. @throws HeadscopeError `too-large` */
+function meanKind(
+  { shape }: Runner,
+  prompts: readonly (readonly number[])[],
+  layers: readonly number[],
+  asked: MeanKind | undefined,
+): MeanKind {
+  const longest = Math.max(...prompts.map((ids) => ids.length));
+  const bytes = layers.reduce(
+    (sum, layer) => sum + 4 * shape.heads[layer] * shape.headDim[layer] * longest,
+    0,
+  );
+  const fits = bytes <= MOST_MEAN_BYTES;
+  if (asked === 'per-position' && !fits)
+    throw new HeadscopeError(
+      'too-large',
+      `The mean of every head at each of ${longest} positions takes ${(bytes / 2 ** 30).toFixed(1)} GiB. Use the mean over positions.`,
+    );
+  return asked ?? (fits && sameLength(prompts) ? 'per-position' : 'over-positions');
+}
+
 /** Circuit sizes from 0 to all, at most 35 of them, small ones densest. */
 export function curveSizes(heads: number): number[] {
   if (heads < MOST_SIZES) return Array.from({ length: heads + 1 }, (_, i) => i);
@@ -49,7 +74,7 @@ export function curveSizes(heads: number): number[] {
  * Faithfulness: everything outside the circuit mean-ablated; completeness: the circuit itself ablated. Means are over the corrupt
  * prompts. Both relative to the full model and to all heads ablated.
  * @param order every head of the model, most important first
- * @throws HeadscopeError `no-pairs`, `bad-order` when a head is missing, `cancelled`, and what `Runner.run` throws
+ * @throws HeadscopeError `no-pairs`, `bad-order` when a head is missing, `too-large` for a mean per position of too many, `cancelled`, and what `Runner.run` throws
  */
 export async function faithfulnessCurve(
   runner: Runner,
@@ -67,7 +92,7 @@ export async function faithfulnessCurve(
     throw new HeadscopeError('bad-order', 'A faithfulness curve needs the order of all heads of the model.');
   const layers = [...new Set(order.map(({ layer }) => layer))];
   const prompts = pairs.flatMap(({ clean, corrupt }) => [clean, corrupt]);
-  const kind = settings.mean ?? (sameLength(prompts) ? 'per-position' : 'over-positions');
+  const kind = meanKind(runner, prompts, layers, settings.mean);
   const { signal } = options;
   const corrupted = pairs.map(({ corrupt }) => corrupt);
   const mean = await meanZ(runner, corrupted, layers, kind, { signal });
