@@ -98,7 +98,9 @@ async function wantedOf(
       type: dataTypeName(input.type),
       shape,
       kind,
-      says: SAYS[kind],
+      says: masked
+        ? `Which pixels of ${masked.name} count: 1 for those that do, 0 for the others.`
+        : SAYS[kind],
       optional: masked !== undefined || optional(input.name),
       ...(masked && { follows: `until then ones, as large as ${masked.name}: the whole picture counts` }),
       ...(isPicture && { picture: await pictureSettings(checkpoint.files, shape) }),

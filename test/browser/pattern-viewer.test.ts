@@ -356,9 +356,9 @@ describe('pattern text and table', () => {
     await page.locator(STAGE).focus();
     await page.keyboard.press('Enter');
     const locked = await lockedCell(page);
-    await page.getByRole('radio', { name: 'Text' }).check({ force: true });
+    await page.getByRole('button', { name: 'Text', exact: true }).click();
     expect(await lockedCell(page)).toEqual(locked);
-    await page.getByRole('radio', { name: 'Table' }).check({ force: true });
+    await page.getByRole('button', { name: 'Table', exact: true }).click();
     expect(await page.locator('tr.chosen td').first().innerText()).toBe(String(locked!.query));
     await page.close();
   });
@@ -487,6 +487,33 @@ describe('head grid', () => {
   });
 });
 
+describe('what is said of size', () => {
+  it('a long prompt has its memory beside it, a short one nothing; a card that is too small is named', async () => {
+    const page = await stories.open('story=notes', { width: 720, height: 320 });
+    await page.waitForSelector('main');
+    const said = (name: string): Promise<string> => page.getByTestId(name).innerText();
+    expect(await said('short')).toBe('');
+    // 6 tensors of 12 × 1024² scores, 16 of 1024 × 768, the logits: 352.5 MB as float32
+    expect(await said('long')).toMatch(
+      /^1024 tokens take about 336\.2 MiB beside the weights while they run\.$/,
+    );
+    expect(await said('in-blocks')).toMatch(
+      /^4096 tokens take about .*; attention is worked out in blocks of queries\.$/,
+    );
+    const notice = page.locator('.notices .note');
+    expect(await notice.innerText()).toMatch(
+      /^The weight "transformer\.wte\.weight" takes 154 MB, more than the 134 MB that WebGPU \(a small card\) holds in one piece\. /,
+    );
+    for (const theme of ['light', 'dark']) {
+      await page.evaluate((name) => (document.documentElement.dataset.theme = name), theme);
+      if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/notes-${theme}.png` });
+    }
+    await page.getByRole('button', { name: 'Close this message' }).click();
+    expect(await notice.count()).toBe(0);
+    await page.close();
+  });
+});
+
 describe('for everyone', () => {
   const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
   it.each(['light', 'dark'])('leaves axe nothing to say (%s)', async (theme) => {
@@ -495,6 +522,7 @@ describe('for everyone', () => {
       'story=text&tokens=48',
       'story=table&tokens=48',
       'story=view',
+      'story=notes',
       'story=grid',
       'story=grid&thumbnails',
       'story=table&heads',

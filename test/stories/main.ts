@@ -2,6 +2,7 @@ import '../../renderer/theme/tokens.css';
 import '../../renderer/theme/base.css';
 import { mount, type Component } from 'svelte';
 import GridStory from './GridStory.svelte';
+import NotesStory from './NotesStory.svelte';
 import PatternStory from './PatternStory.svelte';
 import RowsStory from './RowsStory.svelte';
 import TableStory from './TableStory.svelte';
@@ -18,5 +19,6 @@ const stories: Record<string, Component<{ wish: URLSearchParams }>> = {
   grid: GridStory,
   view: ViewStory,
   rows: RowsStory,
+  notes: NotesStory,
 };
 mount(stories[wish.get('story') ?? 'pattern'], { target: document.getElementById('app')!, props: { wish } });
