@@ -35,14 +35,20 @@ export type Form = 'for the GPU' | 'as for the CPU';
 /**
  * Where ONNX Runtime puts the nodes of a checkpoint with taps and edits on a GPU.
  * @param software on Chromium's GPU in software
+ * @param queryBlocks with attention in blocks of queries, as for long prompts
  * @throws Error with the end of the log when no session could be made
  */
-export async function placementOf(checkpoint: string, form: Form, software: boolean): Promise<PlacedModel> {
+export async function placementOf(
+  checkpoint: string,
+  form: Form,
+  software: boolean,
+  queryBlocks = false,
+): Promise<PlacedModel> {
   const folder = await NodeFolder.open(checkpoint);
   const scratch = mkdtempSync(path.join(tmpdir(), 'placement-'));
   try {
     const { model, anatomy } = await readCheckpoint('placement', folder, await chooseModelFile(folder));
-    const instrumented = instrument(model, anatomy).model;
+    const instrumented = instrument(model, anatomy, { queryBlocks }).model;
     const written =
       form === 'for the GPU' ? forGpu(instrumented) : { model: instrumented, names: sines(instrumented) };
     const graph = path.join(scratch, 'model.onnx');

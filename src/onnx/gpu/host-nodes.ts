@@ -5,6 +5,7 @@ import { eachNode, hostValues, producersOf } from './host-values.ts';
 import { lacksKernel } from './kernels.ts';
 import { freePrefix } from '../free-prefix.ts';
 import { mapNodes } from './rewrite.ts';
+import { subgraphs } from '../walk.ts';
 
 /** WGSL promises sines and cosines to 2⁻¹¹ only, and nothing beyond ±π; the angles of rotary positions go far beyond. */
 const COARSE_ON_GPU = new Set(['Sin', 'Cos']);
@@ -46,13 +47,17 @@ export function hostNodes(given: Model): HostNodes {
     if (!isWhole(name) || (node.opType === 'Cast' && !isWhole(node.inputs[0]))) chosen.add(node);
   };
   const coarse: string[] = [];
+  const counted: string[] = [];
   eachNode(model.graph, (node) => {
     if (refuses(node)) chosen.add(node);
+    // truths of whole numbers that whole numbers are multiplied with
+    if (node.opType === 'Cast' && isWhole(node.outputs[0]) && types.get(node.inputs[0]) === DataType.bool)
+      counted.push(node.outputs[0]);
     if (node.domain === '' && COARSE_ON_GPU.has(node.opType)) coarse.push(node.outputs[0]);
   });
   coarse.forEach(choose);
-  for (const name of [...ancestors(coarse.filter(isLight), producers), ...hostValues(model, producers)])
-    if (isLight(name)) choose(name);
+  const beside = [...ancestors(coarse.filter(isLight), producers), ...hostValues(model, producers)];
+  for (const name of [...beside, ...counted]) if (isLight(name)) choose(name);
   if (chosen.size === 0) return { model, names: [] };
   const prefix = freePrefix(model, 'gpu');
   const names: string[] = [];
@@ -113,8 +118,12 @@ function ancestors(values: readonly string[], producers: ReadonlyMap<string, Nod
 /** Tells whether a value is light work, made of whole numbers, sizes and small constants alone. */
 function lightValues(graph: Graph, producers: ReadonlyMap<string, Node>): (name: string) => boolean {
   const light = new Map<string, boolean>();
-  for (const { name, dims } of graph.initializers.values())
-    light.set(name, dims.reduce((product, dim) => product * dim, 1) <= LIGHT_SIZE);
+  const measure = ({ initializers }: Graph): void => {
+    for (const { name, dims } of initializers.values())
+      light.set(name, dims.reduce((product, dim) => product * dim, 1) <= LIGHT_SIZE);
+  };
+  measure(graph);
+  eachNode(graph, (node) => subgraphs(node).forEach(measure));
   for (const { name, elemType } of graph.inputs)
     light.set(name, elemType !== DataType.float && elemType !== DataType.float16);
   const isLight = (name: string): boolean => {
