@@ -138,7 +138,8 @@ const NUMBERS: Readonly<Record<number, number>> = { 2: DataType.uint2, 4: DataTy
 
 /**
  * com.microsoft.MatMulNBits: [N, blocks of K, bytes], each block with a scale, and a zero of its own or half the range. A row's numbers may
- * take their scales out of order (g_idx).
+ * take their scales out of order (g_idx); ONNX Runtime (1.30) then leaves out zeros that are bytes, and so the matrix that it multiplies with
+ * has half the range in their place.
  * (https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits).
  */
 function blocks(index: GraphIndex, product: Node): Found {
@@ -160,6 +161,10 @@ function blocks(index: GraphIndex, product: Node): Found {
   const count = Math.ceil(K / size);
   if (order && (K % size !== 0 || order.dims.join() !== String(K)))
     return { why: 'its columns are listed in groups (g_idx) that do not fit its blocks' };
+  if (order && bits < 4)
+    return {
+      why: `its columns are listed in groups (g_idx), and ONNX Runtime takes numbers of ${bits} bits for 4 bits there`,
+    };
   const isPlain = zero !== undefined && zero.dataType !== DataType.uint8;
   const perByte = 8 / bits;
   const stride = isPlain ? count : perByte * Math.ceil(count / perByte);
@@ -177,7 +182,10 @@ function blocks(index: GraphIndex, product: Node): Found {
       packed: bits < 8,
       ...(order ? { groups: order.name } : {}),
       scale: scale.name,
-      zero: zero ? { name: zero.name, type: isPlain ? zero.dataType : type, stride } : 2 ** (bits - 1),
+      zero:
+        zero && (isPlain || !order)
+          ? { name: zero.name, type: isPlain ? zero.dataType : type, stride }
+          : 2 ** (bits - 1),
     },
   };
 }

@@ -11,6 +11,8 @@ export interface NumberFormat {
   readonly rounded: (weight: Weight) => Weight;
   /** Parts of the model that are written in a way of their own. */
   readonly parts?: Partial<GptParts>;
+  /** The vocabulary matrix is not seen to be the table of words any more. */
+  readonly coarse?: true;
   /** How the table of words is kept, when it is in few bits too. */
   readonly table?: { readonly rounded: (words: Weight) => Weight };
   /** Changes the finished model. */
@@ -317,7 +319,8 @@ const packed = (numbers: readonly number[], bits = 4): Uint8Array => {
 interface BlockFormat {
   readonly size: number;
   readonly bits: 2 | 4 | 8;
-  readonly withZero?: boolean;
+  /** Packed like the numbers, or as floats. */
+  readonly withZero?: boolean | 'float32';
   /** Neighbouring columns belong to different groups, as quantisation in the order of activations leaves them. */
   readonly scattered?: boolean;
 }
@@ -338,7 +341,7 @@ function matMulNBits(g: GraphBuilder, x: string, weight: Weight, format: BlockFo
   const { size, bits, withZero = false, scattered = false } = format;
   const [K, N] = weight.dims;
   const count = Math.ceil(K / size);
-  const blocks = inBlocks(scattered ? together(weight, size) : weight, size, bits, withZero);
+  const blocks = inBlocks(scattered ? together(weight, size) : weight, size, bits, withZero !== false);
   const numbers = blocks.numbers.flat();
   const inOrder = scattered
     ? numbers.map((_, i) => numbers[i - (i % K) + togetherAt(i % K, count, size)])
@@ -348,7 +351,12 @@ function matMulNBits(g: GraphBuilder, x: string, weight: Weight, format: BlockFo
   const perRow = Array.from({ length: N }, (_, row) =>
     packed(blocks.zeros.slice(row * count, (row + 1) * count), bits),
   );
-  const zero = withZero ? put(g, DataType.uint8, [perRow.length * perRow[0].length], join(perRow)) : '';
+  const zero =
+    withZero === 'float32'
+      ? put(g, DataType.float, [N * count], bytesOf(Float32Array.from(blocks.zeros)))
+      : withZero
+        ? put(g, DataType.uint8, [perRow.length * perRow[0].length], join(perRow))
+        : '';
   const groups = scattered
     ? g.constant(
         Int32Array.from({ length: K }, (_, k) => k % count),
@@ -370,14 +378,16 @@ const nBits = (format: BlockFormat): NumberFormat => ({
       scattered ? together(weight, size) : weight,
       size,
       bits,
-      withZero,
+      withZero !== false,
     );
+    const zeroOf = (block: number): number =>
+      scattered && withZero === true ? 2 ** (bits - 1) : zeros[block];
     const data = new Float32Array(K * N);
     for (let k = 0; k < K; k++) {
       const at = scattered ? togetherAt(k, count, size) : k;
       for (let n = 0; n < N; n++) {
         const block = n * count + Math.floor(at / size);
-        data[k * N + n] = (numbers[block][at % size] - zeros[block]) * scales[block];
+        data[k * N + n] = (numbers[block][at % size] - zeroOf(block)) * scales[block];
       }
     }
     return { dims: weight.dims, data };
@@ -525,12 +535,28 @@ export const NUMBER_FORMATS: Readonly<Record<string, NumberFormat>> = {
   'MatMulNBits, 4 bits in blocks of 16 with zero points': nBits({ size: 16, bits: 4, withZero: true }),
   'MatMulNBits, 4 bits in one block of 128 with a zero point': nBits({ size: 128, bits: 4, withZero: true }),
   'MatMulNBits, 8 bits in blocks of 32 with zero points': nBits({ size: 32, bits: 8, withZero: true }),
+  'MatMulNBits, 2 bits in blocks of 16': { ...nBits({ size: 16, bits: 2 }), coarse: true },
+  'MatMulNBits, 2 bits in blocks of 64': { ...nBits({ size: 64, bits: 2 }), coarse: true },
   'MatMulNBits, 2 bits in blocks of 16 with zero points': nBits({ size: 16, bits: 2, withZero: true }),
+  'MatMulNBits, 2 bits in blocks of 64 with zero points': {
+    ...nBits({ size: 64, bits: 2, withZero: true }),
+    coarse: true,
+  },
   'MatMulNBits, 4 bits, neighbours in different groups (g_idx)': nBits({
     size: 32,
     bits: 4,
     scattered: true,
   }),
+  'MatMulNBits, 4 bits with zero points in float32, neighbours in different groups (g_idx)': nBits({
+    size: 32,
+    bits: 4,
+    withZero: 'float32',
+    scattered: true,
+  }),
+  'MatMulNBits, 4 bits with zero points in bytes, which ONNX Runtime leaves out where there are groups (g_idx)':
+    {
+      ...nBits({ size: 32, bits: 4, withZero: true, scattered: true }),
+    },
   'MatMulNBits, 4 bits in blocks of 32 with zero points and its own bias': {
     ...nBits({ size: 32, bits: 4, withZero: true }),
     parts: {
@@ -589,6 +615,9 @@ export const NUMBER_FORMATS: Readonly<Record<string, NumberFormat>> = {
   'MatMulBnb4, NF4 in blocks of 64': bnb4(1, 64),
   'MatMulBnb4, FP4 in blocks of 64': bnb4(0, 64),
 };
+
+/** A format that ONNX Runtime does not compute as it is defined. */
+export const TWO_BITS_IN_GROUPS = nBits({ size: 32, bits: 2, scattered: true });
 
 /** A linear layer with its matrix in a format and its bias in float32. */
 export const linearIn =
