@@ -10,8 +10,11 @@ export const residualLayers = (shape: ModelShape): LayerIndex[] =>
     shape.sites[layer].includes('resid_pre'),
   );
 
-/** Residual streams of one prompt that are captured together, in bytes; a run costs the same however many layers it shows. */
-const STREAM_BYTES = 512 * 2 ** 20;
+/**
+ * Residual streams of one prompt that are captured together, in bytes; a run costs the same however many layers it shows. A process that
+ * captures them takes about six times as much at its peak.
+ */
+const STREAM_BYTES = 256 * 2 ** 20;
 
 /** The layers of `residualLayers` in groups whose streams may be in memory together. @param tokens of the longest prompt */
 export const residualChunks = (shape: ModelShape, tokens: number): LayerIndex[][] =>
