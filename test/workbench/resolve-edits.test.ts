@@ -102,7 +102,7 @@ it('of prompts whose layers are large, no more layers are kept than captures may
   // 8 heads × 2^20 numbers a token: one layer of 6 tokens is more than 256 MB, as far as the shape says
   const shape = { ...model.runner.shape, headDim: model.runner.shape.headDim.map(() => 2 ** 20) };
   const runner = { ...watched(), shape };
-  const specs = [0, 1, 0].map((layer) => ({ kind: 'patch', head: { layer, head: 2 }, from: 'a' }));
+  const specs = [0, 1, 0].map((layer) => ({ kind: 'patch' as const, head: { layer, head: 2 }, from: 'a' }));
   const found = await resolveEdits(runner, specs, { ids, prompts: { a: same[0] }, references: [] });
   expect(runner.requests.map(({ taps }) => taps![0].layers)).toEqual([[0], [1], [0]]);
   expect(found[2].edit).toEqual(found[0].edit);
