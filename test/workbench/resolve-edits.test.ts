@@ -88,7 +88,7 @@ it.each([
 it('patching reads each layer and prompt once', async () => {
   const runner = watched();
   const [from] = same;
-  const specs = [3, 5].map((head) => ({ kind: 'patch', head: { layer: 1, head }, from: 'a' }));
+  const specs = [3, 5].map((head) => ({ kind: 'patch' as const, head: { layer: 1, head }, from: 'a' }));
   const found = await resolveEdits(runner, specs, { ids, prompts: { a: from }, references: [] });
   expect(runner.requests).toHaveLength(1);
   for (const [i, head] of [3, 5].entries()) {
