@@ -68,16 +68,22 @@ export function findProduct(index: GraphIndex, start: string): { node: Node; pat
 const PATTERN_OPS =
   /^(Dropout|Cast|CastLike|Identity|Where|Mul|Reshape|Slice|Transpose|Squeeze|Unsqueeze|QuantizeLinear|DequantizeLinear)$/;
 
-/** From the softmax through dropout, casts and the guard against rows without keys to the product with the values. */
+/**
+ * From the softmax through dropout, casts, the guard against rows without keys and what calibrates it to the product with the values, which
+ * know nothing of the pattern.
+ */
 function findMixing(index: GraphIndex, softmax: string): { pattern: string; node: Node } | undefined {
+  const isMixing = (node: Node, pattern: string): boolean =>
+    isInnerProduct(index, node) &&
+    (node.inputs[0] === pattern || node.opType === 'Einsum') &&
+    !node.inputs.some((input) => input !== pattern && index.dependsOn(input, softmax));
   let frontier = [softmax];
   const seen = new Set(frontier);
   for (let step = 0; step < 8 && frontier.length; step++) {
     const next: string[] = [];
     for (const pattern of frontier) {
       for (const node of index.consumers(pattern)) {
-        if (isInnerProduct(index, node) && (node.inputs[0] === pattern || node.opType === 'Einsum'))
-          return { pattern, node };
+        if (isMixing(node, pattern)) return { pattern, node };
         if (!PATTERN_OPS.test(node.opType) || seen.has(node.outputs[0])) continue;
         seen.add(node.outputs[0]);
         next.push(node.outputs[0]);

@@ -54,7 +54,7 @@ export async function readAnatomy(
   const shapes = readShapes(model, inputs, sizes, softmaxes);
   const { fixed } = shapes;
   const without = attentionWithoutSoftmax(index, shapes, implicit);
-  const found = [...without.cores];
+  const found: AttentionCore[] = [];
   for (const node of softmaxes) {
     const finding = readCore(index, shapes, node);
     if ('core' in finding) found.push(finding.core);
@@ -65,6 +65,9 @@ export async function readAnatomy(
         why: finding.why,
       });
   }
+  // What multiplies a softmax's pattern before the values, such as a calibration, is a product of its own but no attention of its own.
+  const weighed = new Set(found.map(({ z }) => z.value));
+  found.push(...without.cores.filter(({ z }) => !weighed.has(z.value)));
   unrecognised.push(...without.unrecognised, ...notLookedInto(model, fused));
   for (const input of inputs) {
     if (input.role === 'unknown')

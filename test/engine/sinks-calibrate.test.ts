@@ -173,8 +173,14 @@ describe('calibration of ioi-4l', () => {
         { kind: 'act', layer: 0, head: 2, alpha: 3, beta: 0.2 },
         { kind: 'act', layer: 3, head: 3, alpha: 3, beta: 0.2 },
       ];
-      const [plain, edited] = await runAll(model.runner, { rows: [{ ids }, { ids, edits }] });
-      const [baked] = await runAll(exported.runner, { rows: [{ ids }] });
+      const taps = [{ site: 'pattern', layers: [0, 3] }] as const;
+      const [plain, edited] = await runAll(model.runner, { rows: [{ ids }, { ids, edits }], taps });
+      const [baked] = await runAll(exported.runner, { rows: [{ ids }], taps });
+      for (const layer of [0, 3]) {
+        const pattern = edited.tap('pattern', layer).data;
+        expect(maxAbs(baked.tap('pattern', layer).data, pattern)).toBeLessThan(1e-5);
+        expect(maxAbs(plain.tap('pattern', layer).data, pattern)).toBeGreaterThan(1e-2);
+      }
       expect(maxAbs(baked.logits, edited.logits)).toBeLessThan(1e-4);
       expect(maxAbs(plain.logits, edited.logits)).toBeGreaterThan(1e-2);
     } finally {
