@@ -84,14 +84,11 @@ export async function causalEffects(
 
   const longest = Math.max(...prompts.map((ids) => ids.length));
   const layers = [...new Set(heads.map(({ layer }) => layer))];
-  // Both prompts of a pair, or the mean in float64 and float32.
-  const held = (layer: number): number =>
-    4 * runner.shape.heads[layer] * runner.shape.headDim[layer] * longest * (patches ? 2 : 0);
-  const ofMean = (layer: number): number =>
-    (ablates && kind === 'per-position' ? 12 : 0) *
-    runner.shape.heads[layer] *
-    runner.shape.headDim[layer] *
-    longest;
+  const numbers = (layer: number): number =>
+    runner.shape.heads[layer] * runner.shape.headDim[layer] * longest;
+  // Both prompts of a pair, and the mean in float64 and float32.
+  const held = (layer: number): number => (patches ? 8 : 0) * numbers(layer);
+  const ofMean = (layer: number): number => (ablates && kind === 'per-position' ? 12 : 0) * numbers(layer);
   const chunks = layerChunks(layers, (layer) => held(layer) + ofMean(layer), captureBytes);
   if (chunks.length === 0) chunks.push([]); // without heads the prompts' own metrics are left
   const total = pairs.length * (2 * chunks.length + heads.length * interventions.length);
@@ -130,7 +127,8 @@ export async function causalEffects(
 
       const rows: Row[] = [];
       const places: { head: number; what: number; pair: number }[] = [];
-      for (const ref of some)
+      for (const ref of some) {
+        const head = heads.indexOf(ref);
         interventions.forEach((intervention, what) =>
           part.forEach(({ clean, corrupt }, pair) => {
             const [ids, edit] = ((): [readonly number[], Edit] => {
@@ -140,9 +138,10 @@ export async function causalEffects(
               return [corrupt, patch(ref, z[2 * pair])];
             })();
             rows.push({ ids, edits: [edit] });
-            places.push({ head: heads.indexOf(ref), what, pair });
+            places.push({ head, what, pair });
           }),
         );
+      }
       // A head may well do the same on both prompts: then its effect is 0, which is an answer and no error.
       await runner.run(
         { rows, allowNoEffect: true },
